@@ -74,6 +74,10 @@ def of_ablation(folder: Path, names: set[str]) -> dict[str, str]:
     Raises:
         ConfigError: it is the folder of no ablation, or none of the rungs is finished there.
     """
+    if not folder.is_dir():
+        raise ConfigError(
+            f"--weights {folder}: there is no such folder: give that of botzoo ablate, or NAME=FOLDER of a run."
+        )
     if not (folder / REGISTER.file).is_file():
         alone = f" It is a run: say of which rung, NAME={folder}." if (folder / RUN).is_file() else ""
         raise ConfigError(f"--weights {folder} is not the folder of an ablation (no {REGISTER.file}).{alone}")

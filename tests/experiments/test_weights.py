@@ -67,7 +67,7 @@ def test_one_for_a_rung_counts_before_a_folder_and_a_folder_before_the_ladder(ab
 
 
 WRONG = {
-    "{tmp}/gone": "is not the folder of an ablation",
+    "{tmp}/gone": "there is no such folder",
     "{run}": "It is a run: say of which rung, NAME=",
     "middle={run}": "mine has no rung 'middle'",
     "{low},{twice}": "two folders have the rung low; say which with low=FOLDER",

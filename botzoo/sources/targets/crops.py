@@ -55,10 +55,10 @@ def _crops(split: BoxSplit) -> tuple[list[Crop], list[int]]:
     crops, labels = [], []
     for i, boxes in enumerate(split.boxes):
         height, width = split.sizes[i].tolist()
-        edges = boxes.corners
-        if height and width:
+        edges, seen = boxes.corners, ~boxes.crowd
+        if height and width:  # else it is no image, of which each crop will tell
             edges = np.clip(edges, 0, np.array([width, height, width, height], np.float32))
-        seen = (edges[:, 2:] - edges[:, :2] >= LEAST).all(1) & ~boxes.crowd
+            seen &= (edges[:, 2:] - edges[:, :2] >= LEAST).all(1)
         for k in np.flatnonzero(seen).tolist():
             left, top, right, bottom = edges[k].tolist()
             crops.append(Crop(i, k + 1, (left, top, right, bottom), height, width))

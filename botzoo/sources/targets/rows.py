@@ -193,7 +193,7 @@ def _fit(corners: NDArray[Any], size: tuple[int, int]) -> bool:
 
 
 def _read(as_corners: bool, shares: bool, boxes: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.float32]:
-    height, width = size
+    height, width = size if all(size) else (1, 1)  # of no image, boxes stay shares
     pixels = boxes * np.array([width, height, width, height]) if shares else boxes
     return pixels.astype(np.float32) if as_corners else from_sides(pixels)
 

@@ -111,7 +111,8 @@ def steps_before(folder: Path) -> int | None:
 def no_weights(ladder: Ladder, rungs: list[str]) -> ConfigError:
     """Return what to say where rungs have no weights."""
     cure = f"give --weights FOLDER of botzoo ablate, {rungs[0]}=FOLDER of a run, or --pretrain FILE"
-    some = f"; --rungs {','.join(rung.name for rung in ladder.rungs if rung.name not in rungs)} does without"
+    others = [rung.name for rung in ladder.rungs if rung.name not in rungs]
+    some = f"; --rungs {','.join(others)} does without" * bool(others)
     return ConfigError(f"There are no weights for {', '.join(rungs)} of {ladder.name}: {cure}{some}.")
 
 

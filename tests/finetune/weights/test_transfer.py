@@ -148,7 +148,7 @@ def test_wrong_options_of_the_weights_are_named(text: str, tmp_path: Path) -> No
         ({"pretrained": "x"}, "--pretrained is what the ladder table7 says"),
         ({"push_to": "me/x"}, "--push-to is 'me/x': it must be left out"),
         ({"batch_size": "auto"}, "--batch-size is 'auto': it must be a number"),
-        ({"weights": "gone"}, "--weights gone is not the folder of an ablation"),
+        ({"weights": "gone"}, "--weights gone: there is no such folder"),
     ],
 )
 def test_what_makes_no_sense_here_is_refused(given: dict[str, Any], said: str) -> None:

@@ -110,7 +110,10 @@ def test_nothing_is_overwritten_unasked(
         (("--columns", "id,label"), "--columns is for networks that give classes, and"),
         (("--coco", "{scenes}/wide.png"), "wide.png is there already: give another name by --coco"),
         (("--coco", "{scenes}/none/x.json"), "--coco {scenes}/none/x.json: there is no folder"),
-        (("--coco", "{scenes}/new", "--output", "{scenes}/new"), "--output and --coco are both {scenes}/new: give each a name"),
+        (
+            ("--coco", "{scenes}/new", "--output", "{scenes}/new"),
+            "--output and --coco are both {scenes}/new: give each a name",
+        ),
         (("--least-score", "2"), "a number from 0 to 1"),
     ],
 )

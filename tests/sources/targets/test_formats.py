@@ -9,7 +9,9 @@ from faster_coco_eval import mask as rle
 
 from botzoo.data.images import read_images
 from botzoo.sources.base import SourceOptions
+from botzoo.sources.find import find_images
 from botzoo.sources.targets.boxes import Boxes
+from botzoo.sources.targets.checks import check_boxes
 from botzoo.sources.targets.find import find_boxes
 from botzoo.sources.targets.formats.outlines import area_of, run_lengths, sides_of
 from botzoo.tasks.dense import usual_input
@@ -337,3 +339,14 @@ def test_a_picture_that_is_none_is_found_and_told_when_pictures_are_read(tmp_pat
     assert usual_input(data, 480)[0] == 64
     images, bad = read_images(data.train, skip_corrupt=True)
     assert (len(images), [each.name for each in bad]) == (1, [str(tmp_path / "a.png")])
+
+
+def test_the_boxes_of_a_picture_that_is_none_are_no_finding_of_their_own(tmp_path: Path) -> None:
+    for stem in "ab":
+        picture(tmp_path / f"{stem}.png")
+        text(tmp_path / f"{stem}.txt", *yolo_lines())
+    text(tmp_path / "data.yaml", "names: [cat, dog]")
+    (tmp_path / "a.png").write_bytes(b"no image")
+    assert [each.kind for each in check_boxes(find_boxes(str(tmp_path)))] == ["unreadable"]
+    cut = find_images(str(tmp_path), SourceOptions(crops=True))
+    assert len(cut.train) == 4

@@ -91,7 +91,8 @@ def open_yolo(name: str, root: Path, file: Path, options: SourceOptions) -> Imag
     entries: dict[str, list[Boxed]] = {}
     for i in chosen:
         height, width = size_if_readable(Path(found.files[i]))
-        boxes = _read_boxes(at[i], height, width, class_names, file) if i in at else Boxes.of()
+        sides = (height, width) if height and width else (1, 1)  # of no image, boxes stay shares
+        boxes = _read_boxes(at[i], *sides, class_names, file) if i in at else Boxes.of()
         entries.setdefault(roles[i], []).append(Boxed(i, boxes, height, width))
     splits = {role: box_split(role, each, found) for role, each in entries.items()}
     return checked_boxes(name, splits, class_names, notes, declared=True)
