@@ -56,7 +56,10 @@ def _cells(table: Any, column: str, role: str, folders: Sequence[Path]) -> _Cell
 def _image_columns(features: Mapping[str, Any]) -> list[str]:
     import datasets
 
-    return [column for column, feature in features.items() if isinstance(feature, datasets.Image)]
+    declared = [column for column, feature in features.items() if isinstance(feature, datasets.Image)]
+    # files that other programs have written declare no type
+    stored = [c for c, feature in features.items() if isinstance(feature, dict) and set(feature) == {"bytes", "path"}]
+    return declared or stored
 
 
 def box_columns(features: Mapping[str, Any]) -> tuple[str, str, str] | None:

@@ -105,6 +105,19 @@ def test_rows_with_other_cells_are_refused(cell: dict[str, object], said: str, t
     assert said in refusal(tmp_path / "set")
 
 
+def test_pictures_of_no_declared_type_are_found(tmp_path: Path) -> None:
+    content = {"bytes": picture(tmp_path / "a.png").read_bytes(), "path": None}
+    objects = {"bbox": [SIDES[0]], "category": [0]}
+    for name, columns in {
+        "boxes": {"image": [content], "objects": [objects]},
+        "masks": {"image": [content], "mask": [content]},
+    }.items():
+        (tmp_path / name).mkdir()
+        datasets.Dataset.from_dict(columns).to_parquet(tmp_path / name / "train.parquet")
+    assert corners(find_boxes(str(tmp_path / "boxes"))) == [CORNERS[0]]
+    assert "is in colours" in refusal(tmp_path / "masks", find_masks)
+
+
 @pytest.mark.parametrize("side", ["wide", [5], -5, 10**12])
 def test_sides_that_are_no_number_of_pixels_are_refused(side: object, tmp_path: Path) -> None:
     cell = {"bbox": [[1.0, 2.0, 3.0, 4.0]], "category": [0]}
