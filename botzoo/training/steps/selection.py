@@ -22,8 +22,10 @@ def check_selection(name: str | None, task: Task, images: int, labels: Labels | 
 
     Raises:
         ConfigError: the task has no such metric, or the probabilities of all classes are too many to be kept.
-        DataError: all of the images are of one class.
+        DataError: all of the images are of one class, or nothing is on any.
     """
+    if labels is not None and labels.ndim == 2 and not labels.any():
+        raise undefined(None, task)
     if name is None:
         return
     known = {metric.name: metric for metric in task.metrics}
