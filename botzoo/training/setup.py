@@ -36,7 +36,7 @@ from botzoo.training.state import NOTHING, Draft, Own, Run, usual_crop
 from botzoo.training.steps.feed import ImageFeed
 from botzoo.training.steps.optimizer import make_optimizer, param_groups
 from botzoo.training.steps.schedule import make_schedule
-from botzoo.training.steps.selection import check_selection
+from botzoo.training.steps.selection import check_evaluated, check_selection
 from botzoo.training.steps.teacher import Teacher, decoding_notes, make_teacher
 from botzoo.training.steps.trainer import Trainer
 from botzoo.training.steps.tricks import batch_tricks, tricks_in_use
@@ -122,6 +122,7 @@ def open_parts(
     config = chosen(config, choices)
     channels = opening.decoding_of(found, config.data).channels
     data = opening.cut(found, config.data, config.split_seed)  # as far as names and labels go
+    check_evaluated(data, task)
     known = data.validation.labels if isinstance(data.validation, Split) else None  # shards have them with the images
     check_selection(config.select_by, task, len(data.validation or ()), known, len(data.class_names))
     if channels != 3:

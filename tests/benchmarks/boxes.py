@@ -15,8 +15,8 @@ import time
 from collections.abc import Callable
 
 import torch
+from throughput import in_turn, show
 
-from benchmarks.throughput import in_turn, show
 from botzoo.options.command_line import made
 from botzoo.training.autotune.memory import keep_freed_memory
 from botzoo.training.run import evaluate_split

@@ -129,7 +129,8 @@ def show(name: str, above: list[float], below: list[float], less: Sequence[float
 
 def source(data: str | None) -> Split:
     if data is not None:
-        return find_images(data).train
+        found: Split = find_images(data).train
+        return found
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (10_000, 32, 32, 3), dtype=np.uint8)
     return Split("random", rng.integers(0, CLASSES, 10_000), lambda i: pixels[i], str)

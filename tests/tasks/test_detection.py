@@ -22,7 +22,7 @@ from botzoo.tasks.detector_for import check_anchors, sides_at
 from botzoo.tasks.metrics.dense import resampling
 from botzoo.tasks.metrics.dense.coco import coco_figures
 from botzoo.tasks.metrics.dense.precision import AveragePrecision, eleven_points
-from botzoo.training.steps.selection import check_selection, undefined
+from botzoo.training.steps.selection import check_evaluated, check_selection, undefined
 from tasks.dense.test_boxes import pictures
 
 NAMES = ("cell", "plate", "never")
@@ -192,9 +192,14 @@ def test_a_batch_is_shared_evenly(images: int, processes: int, batch: int, monke
     assert batch_for(4, images) == batch
 
 
-def test_a_validation_split_without_boxes_is_refused() -> None:
-    with pytest.raises(DataError, match=r"mAP is not defined on the validation split, .* nothing to be found: give"):
-        check_selection(None, DETECTION, 2, np.zeros((2, 1), np.uint8), 1)
+@pytest.mark.parametrize(
+    ("role", "cure"), [("validation", "so that some training images"), ("test", "--no-data.test-split")]
+)
+def test_a_split_without_boxes_is_refused(role: str, cure: str) -> None:
+    empty = BoxSplit.of(role, [Boxes.of()], np.array([[9, 9]], np.int32), lambda i: b"", str).of_classes(1)
+    data = replace(ImageData("cells", ("cell",), split(MIDDLE)), **{role: empty})
+    with pytest.raises(DataError, match=f"mAP is not defined on the {role} split, .* nothing to be found: .*{cure}"):
+        check_evaluated(data, DETECTION)
 
 
 def test_without_what_computes_the_figures_nothing_begins(monkeypatch: pytest.MonkeyPatch) -> None:
