@@ -10,10 +10,11 @@ from PIL import Image
 
 from botzoo.data.images import read_images
 from botzoo.errors import DataError
-from botzoo.sources.base import NOTHING_SAID
+from botzoo.sources.base import NOTHING_SAID, ImageData
 from botzoo.sources.tables import Loaded
 from botzoo.sources.targets import find
 from botzoo.sources.targets.boxes import Boxes, BoxSplit
+from botzoo.sources.targets.checks import check_boxes
 from botzoo.sources.targets.find import find_boxes, find_masks
 from botzoo.sources.targets.rows import open_box_rows
 from conftest import write_photos
@@ -213,6 +214,8 @@ def broken_rows(folder: Path) -> BoxSplit:
 def test_a_picture_that_cannot_be_read_may_be_left_out(make: Callable[[Path], BoxSplit], tmp_path: Path) -> None:
     split = make(tmp_path)
     assert ({*split.problems}, len(split.boxes[0])) == ({1}, 2)
+    wrong = check_boxes(ImageData("cells", ("cat", "dog"), split.of_classes(2)))
+    assert {finding.kind for finding in wrong if 1 in finding.images} == {"unreadable"}
     with pytest.raises(DataError, match="1 of 2 images cannot be read"):
         read_images(split)
     assert len(read_images(split, skip_corrupt=True)[0]) == 1
