@@ -31,6 +31,7 @@ from botzoo.pixels.colours import (
     tiles,
     upright,
 )
+from botzoo.pixels.opening import open_picture
 from botzoo.pixels.resizing import smaller, smaller_pixels
 from botzoo.pixels.values import ROWS, Extremes, extremes_of, is_deep, range_of_one, scaled
 from botzoo.sources.base import Encoded
@@ -38,12 +39,6 @@ from botzoo.sources.files import read_file
 
 Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit warns from 89 million pixels on; ``most_pixels`` takes its place
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF", "ICO", "TGA")
-"""What is tried, the frequent ones first; Pillow reads more, some of it by running other programs."""
-
-
-HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
-"""What a file of HEVC says that it is; AVIF, which Pillow reads, has others."""
 
 BITS, SAMPLES_PER_PIXEL, PLANAR, EXTRA_SAMPLES = 258, 277, 284, 338  # tags of TIFF
 
@@ -261,7 +256,7 @@ def _opened(encoded: Encoded | Image.Image, how: Decoding) -> _Opened:
         for size in _sizes_in_icon(content):
             _check(size, size)
     try:
-        image = _open_file(content)
+        image = open_picture(BytesIO(content))
     except UnidentifiedImageError:
         if content.startswith((b"II*\0", b"MM\0*")):
             return _array(open_tiff(content), how)
@@ -285,7 +280,7 @@ def _opened(encoded: Encoded | Image.Image, how: Decoding) -> _Opened:
         if bands == 4 and how.channels in (1, 3) and not _take_for_transparency(image):
             return _array(open_tiff(content), how)
     if how.range is not None and has_sixteen_bit_colour(image):
-        both = partial(sixteen_bit_colour, image, partial(_open_file, content))
+        both = partial(sixteen_bit_colour, image, lambda: open_picture(BytesIO(content)))
         return _Opened(image.size, both, channels, own=True, weight=2)
     return _Opened(
         image.size,
@@ -341,18 +336,6 @@ def _array(found: Stored, how: Decoding) -> _Opened:
     meant = 3 if clear else DOUBTFUL if clear is None else channels
     read = (lambda: load()[:, :, GREY]) if with_colours else load
     return _Opened((width, height), read, meant, own=True, weight=weight, clear=bool(clear))
-
-
-def _open_file(content: bytes) -> Image.Image:
-    """Open a file of one of ``FORMATS`` or, where there is the plugin, HEIC."""
-    if content[4:8] != b"ftyp" or content[8:12] not in HEIF_BRANDS or b"avif" in content[:64]:
-        return Image.open(BytesIO(content), formats=FORMATS)
-    try:
-        import pillow_heif  # type: ignore[import-not-found, unused-ignore]
-    except ImportError as error:
-        raise ValueError("it is HEIC, which takes a plugin of Pillow's: pip install 'botzoo[heif]'") from error
-    pillow_heif.register_heif_opener()
-    return Image.open(BytesIO(content), formats=("HEIF",))
 
 
 def _check(size: tuple[int, int], stated: tuple[int, int], weight: float = 1) -> None:

@@ -19,19 +19,27 @@ ROLES = ("train", "validation", "test")
 
 
 class Boxed(NamedTuple):
-    """An image with boxes, as a reader has found it; ``height`` and ``width`` are 0 where nothing says."""
+    """An image with boxes, as a reader has found it; ``height`` and ``width`` are 0 where nothing says.
 
-    place: int  # in ``Found``
+    Attributes:
+        place: in ``Found``.
+        problem: why nothing is known of its boxes, if so.
+    """
+
+    place: int
     boxes: Boxes
     height: int = 0
     width: int = 0
+    problem: str | None = None
 
 
 def box_split(role: str, entries: Sequence[Boxed], found: Found) -> BoxSplit:
     """Return a split of images that lie in files."""
     files = Files([found.files[each.place] for each in entries])
     sizes = np.array([(each.height, each.width) for each in entries], np.int32).reshape(-1, 2)
-    return BoxSplit.of(role, [each.boxes for each in entries], sizes, files.read, files.describe, f"{found.root}/")
+    problems = {i: each.problem for i, each in enumerate(entries) if each.problem is not None}
+    made = BoxSplit.of(role, [each.boxes for each in entries], sizes, files.read, files.describe, f"{found.root}/")
+    return replace(made, problems=problems)
 
 
 def checked_boxes(

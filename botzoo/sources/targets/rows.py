@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from botzoo.sources.targets.assemble import checked_boxes
 from botzoo.sources.targets.boxes import Boxes, BoxSplit, from_sides
 from botzoo.sources.targets.coding import Coding
 from botzoo.sources.targets.masks import MaskSplit, masked
-from botzoo.sources.targets.pictures import encoded_size, number
+from botzoo.sources.targets.pictures import SIZELESS, encoded_size, number
 from botzoo.util.text import listing
 
 BOXES = ("bbox", "bboxes", "box", "boxes")
@@ -119,7 +119,8 @@ def open_box_rows(
                 )
             made.append(Boxes.of(way(found, size), [number_of[key] for key in keys]))
         sizes = np.array([size for _, _, size in of_role], np.int32).reshape(-1, 2)
-        splits[role] = BoxSplit.of(role, made, sizes, cells[role], cells[role].describe)
+        split = BoxSplit.of(role, made, sizes, cells[role], cells[role].describe)
+        splits[role] = replace(split, problems=dict.fromkeys(np.flatnonzero(~sizes.all(1)).tolist(), SIZELESS))
     return checked_boxes(
         name, splits, names, [*left, f"boxes are those in {objects!r}: {note}"], declared=declared is not None
     )
@@ -141,7 +142,7 @@ def _labelled(name: str, tables: Mapping[str, Any], columns: Sequence[str]) -> t
 
 
 Row = tuple[NDArray[np.float64], list[Any], tuple[int, int]]
-"""The boxes of an image as they stand, (n, 4), their categories, and height and width of the image."""
+"""The boxes of an image as they stand, (n, 4), their categories, and height and width of the image, 0 of an unreadable one."""
 
 
 def _rows(table: Any, cells: _Cells, columns: tuple[str, str, str]) -> Iterator[Row]:
@@ -163,10 +164,15 @@ def _rows(table: Any, cells: _Cells, columns: tuple[str, str, str]) -> Iterator[
                 f"{where} has {len(sides)} boxes and {len(labels)} categories: each box needs four numbers and one."
             )
         values = [[number(value, where, boxes) for value in side] for side in sides]
-        size = (
-            (row["height"], row["width"]) if sized and row["height"] and row["width"] else encoded_size(cells(i), where)
-        )
+        size = (row["height"], row["width"]) if sized and row["height"] and row["width"] else _size(cells(i), where)
         yield np.array(values, np.float64).reshape(-1, 4), list(labels), (int(size[0]), int(size[1]))
+
+
+def _size(encoded: Encoded, where: str) -> tuple[int, int]:
+    try:
+        return encoded_size(encoded, where)
+    except DataError:  # which is told of later, with all others
+        return 0, 0
 
 
 Way = Callable[[NDArray[np.float64], tuple[int, int]], NDArray[np.float32]]
@@ -174,7 +180,7 @@ Way = Callable[[NDArray[np.float64], tuple[int, int]], NDArray[np.float32]]
 
 def _way(seen: Sequence[tuple[NDArray[np.float64], tuple[int, int]]]) -> tuple[Way, str]:
     """Return how boxes are read, and the words for it."""
-    some = [(boxes, size) for boxes, size in seen if len(boxes)]
+    some = [(boxes, size) for boxes, size in seen if len(boxes) and all(size)]
     shares = bool(some) and max(boxes.max() for boxes, _ in some) <= 1
     scale = (lambda size: (1, 1)) if shares else (lambda size: size)
     as_sides = all(_fit(from_sides(boxes), scale(size)) for boxes, size in some)

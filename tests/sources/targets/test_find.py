@@ -1,17 +1,20 @@
 """Which data set it is, by what lies in the folder; rows of tables; and one line where it is none."""
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import datasets
 import pytest
 from PIL import Image
 
+from botzoo.data.images import read_images
 from botzoo.errors import DataError
-from botzoo.sources.base import NOTHING_SAID
+from botzoo.sources.base import NOTHING_SAID, ImageData
 from botzoo.sources.tables import Loaded
 from botzoo.sources.targets import find
-from botzoo.sources.targets.boxes import Boxes
+from botzoo.sources.targets.boxes import Boxes, BoxSplit
+from botzoo.sources.targets.checks import check_boxes
 from botzoo.sources.targets.find import find_boxes, find_masks
 from botzoo.sources.targets.rows import open_box_rows
 from conftest import write_photos
@@ -25,6 +28,7 @@ from sources.targets.made import (
     refusal,
     text,
     voc_xml,
+    write_form,
     write_json,
     yolo_lines,
 )
@@ -189,3 +193,29 @@ def test_usable_boxes_are_cut_at_the_edge_and_have_an_area() -> None:
     kept = boxes.usable(height=20, width=30)
     assert kept.corners.tolist() == [[0, 2, 8, 20]]
     assert kept.labels.tolist() == [0]
+
+
+def broken_yolo(folder: Path) -> BoxSplit:
+    write_form("yolo", folder)
+    (folder / "train" / "images" / "1.png").write_bytes(b"no picture")
+    return find_boxes(str(folder)).train
+
+
+def broken_rows(folder: Path) -> BoxSplit:
+    rows(folder / "set", SIDES)
+    whole = datasets.Dataset.from_parquet(str(folder / "set" / "train-0.parquet"))
+    table = whole.cast_column("image", datasets.Image(decode=False))
+    broken = table.map(lambda _: {"image": {"bytes": b"no picture", "path": None}})
+    both = datasets.concatenate_datasets([table, broken]).cast_column("image", datasets.Image())
+    return open_box_rows("set", {"train": both}, NOTHING_SAID, []).train
+
+
+@pytest.mark.parametrize("make", [broken_yolo, broken_rows])
+def test_a_picture_that_cannot_be_read_may_be_left_out(make: Callable[[Path], BoxSplit], tmp_path: Path) -> None:
+    split = make(tmp_path)
+    assert ({*split.problems}, len(split.boxes[0])) == ({1}, 2)
+    wrong = check_boxes(ImageData("cells", ("cat", "dog"), split.of_classes(2)))
+    assert {finding.kind for finding in wrong if 1 in finding.images} == {"unreadable"}
+    with pytest.raises(DataError, match="1 of 2 images cannot be read"):
+        read_images(split)
+    assert len(read_images(split, skip_corrupt=True)[0]) == 1

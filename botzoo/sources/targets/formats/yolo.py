@@ -20,7 +20,15 @@ from botzoo.sources.layouts.split_names import role_of
 from botzoo.sources.targets.assemble import Boxed, box_split, checked_boxes
 from botzoo.sources.targets.boxes import Boxes, BoxSplit, from_centres
 from botzoo.sources.targets.formats.outlines import polygon_area
-from botzoo.sources.targets.pictures import Pairs, encoded_size, files_named, is_kind, number, roles_of_folders
+from botzoo.sources.targets.pictures import (
+    SIZELESS,
+    Pairs,
+    encoded_size,
+    files_named,
+    is_kind,
+    number,
+    roles_of_folders,
+)
 from botzoo.util.text import brief, counted, listing
 from botzoo.util.yaml_files import read_yaml
 
@@ -90,11 +98,19 @@ def open_yolo(name: str, root: Path, file: Path, options: SourceOptions) -> Imag
         notes.append(f"{counted(bare, 'image')} without a text file: nothing is on them")
     entries: dict[str, list[Boxed]] = {}
     for i in chosen:
-        height, width = encoded_size(Path(found.files[i]), found.files[i])
-        boxes = _read_boxes(at[i], height, width, class_names, file) if i in at else Boxes.of()
-        entries.setdefault(roles[i], []).append(Boxed(i, boxes, height, width))
+        entries.setdefault(roles[i], []).append(_entry(i, found.files[i], at.get(i), class_names, file))
     splits = {role: box_split(role, each, found) for role, each in entries.items()}
     return checked_boxes(name, splits, class_names, notes, declared=True)
+
+
+def _entry(place: int, image: str, text: Path | None, class_names: Sequence[str], names_in: Path) -> Boxed:
+    """Return an image with the boxes in its ``text``, which are shares of its sides; without one nothing is on it."""
+    try:
+        height, width = encoded_size(Path(image), image)
+    except DataError:
+        return Boxed(place, Boxes.of(), problem=SIZELESS)
+    boxes = _read_boxes(text, height, width, class_names, names_in) if text is not None else Boxes.of()
+    return Boxed(place, boxes, height, width)
 
 
 def _class_names(names: Any, file: Path) -> list[str]:
