@@ -14,7 +14,7 @@ from botzoo.models.preprocessing import Size
 from botzoo.options.config import DetectConfig, TrainConfig
 from botzoo.sources.base import ImageData
 from botzoo.sources.targets.boxes import Boxes, BoxSplit, Placed
-from botzoo.tasks.detection import DETECTION, DetectionEvaluation, DetectionObjective, trained_on
+from botzoo.tasks.detection import DETECTION, MOST_FOUND, DetectionEvaluation, DetectionObjective, trained_on
 from botzoo.tasks.detector_for import batch_for, check_anchors, sides_at
 from botzoo.tasks.metrics.dense import resampling
 from botzoo.tasks.metrics.dense.coco import coco_figures
@@ -201,3 +201,10 @@ def test_only_the_headline_figure_chooses_the_epoch() -> None:
     ):
         check_selection("macro-f1", DETECTION, 9, None, 1)
     assert "mAP is not defined on the validation split" in str(undefined(None, DETECTION))
+
+
+def test_of_more_boxes_than_are_kept_the_likeliest_stay() -> None:
+    n = MOST_FOUND + 20
+    said = {"boxes": torch.ones(n, 4), "labels": torch.arange(n), "scores": torch.linspace(1, 0, n)}
+    found = DETECTION.answers([said], torch.empty(1, 0, 8), torch.tensor([[9, 9, 9, 9]]))["found"]
+    assert found[0, :, 4].tolist() == list(range(MOST_FOUND))

@@ -174,6 +174,13 @@ def test_a_folder_gives_the_same_answers(network: Network, tmp_path: Path, kind:
         ({"head": {"name": [1]}}, "head.name is [1]"),
         ({"label_names": {"a": "b"}}, "lacks label_names"),
         ({"pretrained_cfg": {"mean": [0.5]}}, "lacks input_size, mean or std"),
+        ({"label_names": [], "num_classes": 0}, "lacks label_names"),
+        ({"label_names": ["x"] * 20_001, "num_classes": 20_001}, "a network for detection has at most 20,000"),
+        ({"label_names": ["x"] * 500, "num_classes": 500, "head": {"proposals": 10_000}}, "5,000,000 boxes an image"),
+        (
+            {"task": "segmentation", "head": {"name": "fpn"}, "label_names": ["x"] * 256, "num_classes": 256},
+            "a network for segmentation has at most 255",
+        ),
         ({"label_names": ["cat"], "num_classes": 1}, "does not fit model.safetensors"),
         ({"architecture": "resnet18"}, "does not fit model.safetensors"),
         ({"architecture": "no_such"}, "timm has no architecture"),
