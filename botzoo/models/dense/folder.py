@@ -19,7 +19,7 @@ from botzoo.models.folder import timm_architecture
 from botzoo.models.foreign import decoding_in, meta_network, read_config, read_file, read_shapes, shortened
 from botzoo.models.preprocessing import Preprocessing, Size
 from botzoo.util.files import own_folder, write_json, written_whole
-from botzoo.util.text import listing
+from botzoo.util.text import counted, listing
 
 Dense = Detector | Segmenter
 
@@ -150,6 +150,9 @@ def _checked(config: dict[str, Any], where: str) -> dict[str, Any]:
         raise CheckpointError(
             f"{where} lacks input_size, mean or std of each channel in pretrained_cfg: copy it again."
         )
+    if (takes := (config.get("model_args") or {}).get("in_chans", 3)) != size[0]:
+        has = f"{where} has input_size of {counted(size[0], 'channel')} and model_args.in_chans {shortened(takes)}"
+        raise CheckpointError(f"{has}: they must be one.")
     names, most = config.get("label_names"), MOST_CLASSES[task]
     if not isinstance(names, list) or not names:
         raise CheckpointError(f"{where} lacks label_names, a list: copy it again.")
