@@ -154,7 +154,7 @@ def kind_notes(images: Iterable[Images], how: Decoding) -> Iterator[str]:
         yield f"{counted(clear, 'transparent image')} {lie} on {how.background} (--data.background)"
     if paged := sum(split.kinds.get(PAGED, 0) for split in images):
         have = counted(paged, "TIFF file has", "TIFF files have")
-        yield f"{have} several pages, of which the first is used: --data.channels N takes N of them as channels"
+        yield f"{have} several pages, of which the first is used; --data.channels N takes those of files with N pages as channels"
     if how.channels != 3:
         yield f"images of {counted(how.channels, 'channel')}, to which the first convolution is fitted"
 
