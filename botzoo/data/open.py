@@ -153,8 +153,8 @@ def kind_notes(images: Iterable[Images], how: Decoding) -> Iterator[str]:
         lie = "lies" if clear == 1 else "lie"
         yield f"{counted(clear, 'transparent image')} {lie} on {how.background} (--data.background)"
     if paged := sum(split.kinds.get(PAGED, 0) for split in images):
-        have = counted(paged, "TIFF file has", "TIFF files have")
-        yield f"{have} several pages, of which the first is used; --data.channels N takes those of files with N pages as channels"
+        have = f"{counted(paged, 'TIFF file has', 'TIFF files have')} several pages, of which the first is used"
+        yield f"{have}; --data.channels N takes those of files with N pages as channels"
     if how.channels != 3:
         yield f"images of {counted(how.channels, 'channel')}, to which the first convolution is fitted"
 
