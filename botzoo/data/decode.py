@@ -42,9 +42,9 @@ Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit warns from 89 million pixels
 
 BITS, SAMPLES_PER_PIXEL, PLANAR, EXTRA_SAMPLES = 258, 277, 284, 338  # tags of TIFF
 
-TRANSPARENT, DEEP, OWN, REDUCED = "transparent", "deep", "own", "reduced"
+TRANSPARENT, DEEP, OWN, REDUCED, PAGED = "transparent", "deep", "own", "reduced", "paged"
 """What an image may be seen to be: in part transparent; of more than 8 bits; read in a way that no line of Pillow's does, as
-arrays, bands, and colours of more than 8 bits are; reduced to ``Decoding.side``."""
+arrays, bands, and colours of more than 8 bits are; reduced to ``Decoding.side``; the first page of several in a TIFF."""
 
 Seen = Callable[[str], object]
 """Is told which of these an image is."""
@@ -91,6 +91,8 @@ def at_hand(encoded: Encoded | Image.Image, how: Decoding = PLAIN, seen: Seen = 
         with _one_kind_of_error():
             if opened.own:
                 seen(OWN)
+            if opened.paged:
+                seen(PAGED)
             if opened.upper:
                 seen(DEEP)
             if how.side is not None and min(opened.stated or opened.size) > how.side:
@@ -132,6 +134,7 @@ def header_of(encoded: Encoded, how: Decoding, seen: Seen = lambda kind: None) -
         size = opened.size if how.side is None else opened.stated or opened.size
         kinds = {
             OWN: opened.own,
+            PAGED: opened.paged,
             REDUCED: how.side is not None and min(size) > how.side,
             TRANSPARENT: opened.clear or (opened.channels in (4, DOUBTFUL) and how.channels in (1, 3)),
         }
@@ -234,6 +237,7 @@ class _Opened(NamedTuple):
     weight: float = 1  # memory that the values of a pixel take, 1 of RGB
     upper: bool = False  # whether its colours have 16 bits, of which Pillow gives the upper 8
     clear: bool = False  # whether Pillow knows of transparency
+    paged: bool = False  # whether other pages of its file are not read
     turned: Callable[[], bool] = lambda: False  # tells whether its EXIF orientation makes the width the height
 
 
@@ -291,6 +295,7 @@ def _opened(encoded: Encoded | Image.Image, how: Decoding) -> _Opened:
         held=held,
         stated=stated,
         clear=image.has_transparency_data,
+        paged=isinstance(image, TiffImageFile) and bool(image.is_animated),
         turned=partial(lies_on_its_side, image),
         upper=has_sixteen_bit_colour(image),
     )

@@ -331,9 +331,13 @@ def _in_picture(found: dict[str, Tensor], size: NDArray[np.floating]) -> Detecti
 
 
 def _rows(found: Detections) -> NDArray[np.float32]:
-    """Return what was found on an image as rows of one number, (``MOST_FOUND``, 6): see ``DetectionEvaluation.found``."""
+    """Return what was found on an image as rows of one number, (``MOST_FOUND``, 6): see ``DetectionEvaluation.found``.
+
+    Of more boxes, which networks of others may give, the first are kept: the likeliest.
+    """
     rows = np.full((MOST_FOUND, 6), FILL, np.float32)
-    rows[: len(found)] = np.concatenate([found.corners, np.stack([found.labels, found.scores], 1)], 1)
+    every = np.concatenate([found.corners, np.stack([found.labels, found.scores], 1)], 1)
+    rows[: len(found)] = every[:MOST_FOUND]
     return rows
 
 

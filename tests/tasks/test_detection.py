@@ -17,7 +17,7 @@ from botzoo.options.config import DetectConfig, TrainConfig
 from botzoo.sources.base import ImageData
 from botzoo.sources.targets.boxes import Boxes, BoxSplit, Placed
 from botzoo.tasks.dense import batch_for
-from botzoo.tasks.detection import DETECTION, DetectionEvaluation, DetectionObjective, trained_on
+from botzoo.tasks.detection import DETECTION, MOST_FOUND, DetectionEvaluation, DetectionObjective, trained_on
 from botzoo.tasks.detector_for import check_anchors, sides_at
 from botzoo.tasks.metrics.dense import resampling
 from botzoo.tasks.metrics.dense.coco import coco_figures
@@ -232,3 +232,10 @@ def test_pictures_on_which_nothing_is_there_nor_found_have_no_figure() -> None:
     seen = one_image(Boxes.of(), [], Boxes.of())
     with catch_warnings(action="error"):
         assert np.isnan([seen.score, *seen.interval(), *seen.figures.values(), *seen.voc]).all()
+
+
+def test_of_more_boxes_than_are_kept_the_likeliest_stay() -> None:
+    n = MOST_FOUND + 20
+    said = {"boxes": torch.ones(n, 4), "labels": torch.arange(n), "scores": torch.linspace(1, 0, n)}
+    found = DETECTION.answers([said], torch.empty(1, 0, 8), torch.tensor([[9, 9, 9, 9]]))["found"]
+    assert found[0, :, 4].tolist() == list(range(MOST_FOUND))

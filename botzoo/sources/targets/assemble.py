@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +17,12 @@ from botzoo.sources.targets.boxes import Boxes, BoxSplit
 from botzoo.util.text import counted, listing
 
 ROLES = ("train", "validation", "test")
+
+MOST_CLASSES = 20_000
+"""A detector has numbers for each class of each of some hundred places on an image."""
+
+MOST_BOXES = 10_000
+"""Of an image: all images of a split are given as much room as the one with most boxes takes."""
 
 
 class Boxed(NamedTuple):
@@ -60,12 +67,20 @@ def checked_boxes(
         declared: whether the data itself lists its classes.
 
     Raises:
-        DataError: there is no training image or no box on any, no class, two of one name, or one that is never trained.
+        DataError: there is no training image or no box on any, no class, two of one name, or one that is never trained; or
+            there are more classes, or boxes on an image, than are taken.
     """
+    if len(class_names) > MOST_CLASSES:
+        raise DataError(f"{name} has {len(class_names):,} classes: boxes have at most {MOST_CLASSES:,}. Merge some.")
     used = {role: splits[role].of_classes(len(class_names)) for role in ROLES if role in splits}
     for role, split in used.items():
         if not len(split):
             raise DataError(f"The {role} split of {name} is empty: it has no images.")
+        i, boxes = max(enumerate(map(len, split.boxes)), key=itemgetter(1))
+        if boxes > MOST_BOXES:
+            raise DataError(
+                f"{split.describe(i)} has {boxes:,} boxes: an image has at most {MOST_BOXES:,}. Cut it into several."
+            )
     if "train" not in used:
         raise DataError(f"{name} has no training split, only {listing(list(used))}: name one train.")
     if not any(map(len, used["train"].boxes)):

@@ -153,19 +153,24 @@ def _rows(table: Any, cells: _Cells, columns: tuple[str, str, str]) -> Iterator[
         where = f"{cells.describe(i).capitalize()}"
         found = row[objects] or {}
         if isinstance(found, list):
-            found = {field: [each[field] for each in found] for field in (boxes, category)}
-        sides, labels = found.get(boxes) or [], found.get(category) or []
+            found = {field: [each and each[field] for each in found] for field in (boxes, category)}
+        sides, labels = (_listed(found.get(field)) for field in (boxes, category))
         if (
             len(sides) != len(labels)
             or None in labels
-            or not all(side is not None and len(side) == 4 for side in sides)
+            or not all(isinstance(side, list) and len(side) == 4 for side in sides)
         ):
             raise DataError(
                 f"{where} has {len(sides)} boxes and {len(labels)} categories: each box needs four numbers and one."
             )
         values = [[number(value, where, boxes) for value in side] for side in sides]
-        size = (row["height"], row["width"]) if sized and row["height"] and row["width"] else _size(cells(i), where)
-        yield np.array(values, np.float64).reshape(-1, 4), list(labels), (int(size[0]), int(size[1]))
+        said = [int(number(row[side] or 0, where, side, 0)) for side in ("height", "width")] if sized else [0, 0]
+        height, width = said if all(said) else _size(cells(i), where)
+        yield np.array(values, np.float64).reshape(-1, 4), list(labels), (height, width)
+
+
+def _listed(cell: Any) -> list[Any]:
+    return cell if isinstance(cell, list) else [] if cell is None else [cell]
 
 
 def _size(encoded: Encoded, where: str) -> tuple[int, int]:

@@ -44,6 +44,8 @@ def read_coco(path: Path) -> dict[str, Any] | None:
             found = parse_json(read_file(path, BYTES).decode("utf-8-sig"))
     except FileNotFoundError as error:
         raise DataError(f"{path} is not there any more: check its folder.") from error
+    except DataError:
+        raise
     except ValueError as error:
         raise DataError(f"{path} is damaged or no JSON ({brief(error)}): mend or remove it.") from error
     fits = isinstance(found, dict) and all(isinstance(found.get(part), list) for part in PARTS)

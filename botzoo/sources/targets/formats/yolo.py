@@ -30,7 +30,7 @@ from botzoo.sources.targets.pictures import (
     roles_of_folders,
 )
 from botzoo.util.text import brief, counted, listing
-from botzoo.util.yaml_files import read_yaml
+from botzoo.util.yaml_files import mapping_in
 
 NAMES = ("classes.txt", "obj.names", "classes.names")
 """Lists of the classes, one a line, where there is no data.yaml."""
@@ -50,10 +50,15 @@ def yolo_file(root: Path) -> Path | None:
     labels = bool(_label_files(root))
     for path in (each for each in found if each.suffix.lower() in (".yaml", ".yml")):
         usual = path.stem.lower() in USUAL  # others may be of anything
-        with nullcontext() if usual else suppress(ConfigError):
-            if (usual or labels) and "names" in read_yaml(path, as_text=True):
+        with nullcontext() if usual else suppress(ConfigError, DataError):
+            if (usual or labels) and "names" in _told(path):
                 return path
     return next((path for path in found if path.name.lower() in NAMES), None) if labels else None
+
+
+def _told(file: Path) -> dict[str, Any]:
+    """Return what a YAML file says, all of it as text; raise ConfigError or DataError where it cannot be read."""
+    return mapping_in(read_text(file), file, as_text=True)
 
 
 def _label_files(root: Path) -> list[str]:
@@ -79,7 +84,7 @@ def open_yolo(name: str, root: Path, file: Path, options: SourceOptions) -> Imag
         DataError: a line is no box, or is of a class that has no name; or as ``checked_boxes``.
         ConfigError: the YAML file is damaged.
     """
-    told = read_yaml(file, as_text=True) if file.suffix.lower() in (".yaml", ".yml") else {}
+    told = _told(file) if file.suffix.lower() in (".yaml", ".yml") else {}
     class_names = _class_names(told["names"], file) if told else _lines(file)
     found = Found(root)
     roles, notes = _roles(name, found, told, file, options)
