@@ -165,6 +165,12 @@ def test_damaged_annotations_of_coco_are_refused(tmp_path: Path, change: dict, s
     assert says in refusal(tmp_path)
 
 
+def test_coco_has_a_file_once(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    write_json(tmp_path / "train.json", coco(images=("a.png", "a.png")))
+    assert "has the file a.png twice, as the images 0 and 1: make them one" in refusal(tmp_path)
+
+
 def test_areas_are_those_of_masks_where_coco_has_them(tmp_path: Path) -> None:
     made = coco([(0, 0, 0, 10, 10)] * 3)
     made["annotations"][1]["segmentation"] = [[0, 0, 10, 0, 0, 10]]

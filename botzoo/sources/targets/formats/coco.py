@@ -122,12 +122,15 @@ def _entries(
                 f"{path} has an annotation of the image {brief(repr(key), 60)}, which it does not list: mend it."
             )
         of_image[key].append(each)
-    entries, lost = [], []
+    entries, lost, key_of = [], [], dict[int, str]()
     for image, key, cell, place in zip(images, keys, names, places, strict=True):
         where = f"{path}, at image {brief(key, 60)},"
         if place is None:
             lost.append(str(cell))
             continue
+        if (other := key_of.setdefault(place, key)) != key:  # what is on one would be said not to be on the other
+            both = f"{path} has the file {brief(str(cell), 60)} twice, as the images {brief(other, 60)} and {brief(key, 60)}"
+            raise DataError(f"{both}: make them one.")
         height, width = (int(number(image.get(side) or 0, where, side, 0)) for side in ("height", "width"))
         entries.append(Boxed(place, _boxes(of_image[key], number_of, where), height, width))
     if not entries:
