@@ -61,7 +61,7 @@ def run(argv: list[str]) -> None:
         "for pictures with them on, NAME.jpg, and masks, NAME.png, whose values are the numbers of the classes."
     )
     add("--output", help=written)
-    add("--coco", metavar="FILE", help="Write all boxes, whatever --least-score, as JSON in COCO's form.")
+    add("--coco", metavar="FILE", help="Write all boxes, whatever their score, as JSON in COCO's form.")
     add("--least-score", type=float, metavar="S", help="Leave boxes with a lower score out (default: 0.5).")
     add("--overwrite", action="store_true", help="Replace the files of --output and --coco if they are there.")
     add("--tta", choices=TTA, default="none", help="Average over several views.")
@@ -94,7 +94,7 @@ def run(argv: list[str]) -> None:
     named = find_named(options.images, _say)
     images = [image.place for image in named]
     for flag, file in (("--output", output), ("--coco", options.coco)):
-        if file is not None and Path(file).resolve() in {Path(image).resolve() for image in images}:
+        if file is not None and Path(file).expanduser().resolve() in {Path(image).resolve() for image in images}:
             raise ConfigError(f"{flag} {file} is one of the images, which would be lost: give another name.")
     if choose_device(options.device, "--device").type == "cpu":  # before the weights are fetched
         keep_freed_memory()
@@ -165,8 +165,9 @@ def _marks(
         check_output(output, overwrite=options.overwrite)
     if folder is not None:
         check_folder(folder, overwrite=options.overwrite)
-        if beside := [image.place for image in named if Path(image.place).resolve().parent == folder.resolve()]:
-            raise ConfigError(f"--output {folder} is the folder of the image {beside[0]}: give another one.")
+        images = [image.place for image in named if "://" not in image.place]
+        if beside := [image for image in images if folder.resolve() in Path(image).resolve().parents]:
+            raise ConfigError(f"--output {folder} holds the image {beside[0]}: give a folder that holds none of them.")
     if gives == "classes":
         return None
     coco = Path(options.coco).expanduser() if options.coco is not None else None
@@ -193,10 +194,9 @@ def _check(options: argparse.Namespace, output: Path | None) -> str | None:
     if "" in (*options.images, options.model, options.coco):
         raise ConfigError("An image, --model or --coco is '': give a path, an address or a name.")
     if options.coco is not None:
-        coco = Path(options.coco).expanduser()
-        if output is not None and output.resolve() == coco.resolve():
-            raise ConfigError(f"--output and --coco are both {output}: give each a name of its own.")
-        check_output(coco, overwrite=options.overwrite, flag="--coco")
+        check_output(Path(options.coco).expanduser(), overwrite=options.overwrite, flag="--coco")
+        if output is not None and output.resolve() == Path(options.coco).expanduser().resolve():
+            raise ConfigError(f"--output and --coco are both {output}: give one of them another name.")
     form: str | None = options.format or ("csv" if options.columns is not None else None)
     if output is not None:
         if not output.is_dir():  # into which pictures of some networks go

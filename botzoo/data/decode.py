@@ -31,6 +31,7 @@ from botzoo.pixels.colours import (
     tiles,
     upright,
 )
+from botzoo.pixels.opening import open_picture
 from botzoo.pixels.resizing import smaller, smaller_pixels
 from botzoo.pixels.values import ROWS, Extremes, extremes_of, is_deep, range_of_one, scaled
 from botzoo.sources.base import Encoded
@@ -38,18 +39,12 @@ from botzoo.sources.files import read_file
 
 Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit warns from 89 million pixels on; ``most_pixels`` takes its place
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF", "ICO", "TGA")
-"""What is tried, the frequent ones first; Pillow reads more, some of it by running other programs."""
-
-
-HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
-"""What a file of HEVC says that it is; AVIF, which Pillow reads, has others."""
 
 BITS, SAMPLES_PER_PIXEL, PLANAR, EXTRA_SAMPLES = 258, 277, 284, 338  # tags of TIFF
 
-TRANSPARENT, DEEP, OWN, REDUCED = "transparent", "deep", "own", "reduced"
+TRANSPARENT, DEEP, OWN, REDUCED, PAGED = "transparent", "deep", "own", "reduced", "paged"
 """What an image may be seen to be: in part transparent; of more than 8 bits; read in a way that no line of Pillow's does, as
-arrays, bands, and colours of more than 8 bits are; reduced to ``Decoding.side``."""
+arrays, bands, and colours of more than 8 bits are; reduced to ``Decoding.side``; the first page of several in a TIFF."""
 
 Seen = Callable[[str], object]
 """Is told which of these an image is."""
@@ -96,6 +91,8 @@ def at_hand(encoded: Encoded | Image.Image, how: Decoding = PLAIN, seen: Seen = 
         with _one_kind_of_error():
             if opened.own:
                 seen(OWN)
+            if opened.paged:
+                seen(PAGED)
             if opened.upper:
                 seen(DEEP)
             if how.side is not None and min(opened.stated or opened.size) > how.side:
@@ -137,6 +134,7 @@ def header_of(encoded: Encoded, how: Decoding, seen: Seen = lambda kind: None) -
         size = opened.size if how.side is None else opened.stated or opened.size
         kinds = {
             OWN: opened.own,
+            PAGED: opened.paged,
             REDUCED: how.side is not None and min(size) > how.side,
             TRANSPARENT: opened.clear or (opened.channels in (4, DOUBTFUL) and how.channels in (1, 3)),
         }
@@ -239,6 +237,7 @@ class _Opened(NamedTuple):
     weight: float = 1  # memory that the values of a pixel take, 1 of RGB
     upper: bool = False  # whether its colours have 16 bits, of which Pillow gives the upper 8
     clear: bool = False  # whether Pillow knows of transparency
+    paged: bool = False  # whether other pages of its file are not read
     turned: Callable[[], bool] = lambda: False  # tells whether its EXIF orientation makes the width the height
 
 
@@ -261,7 +260,7 @@ def _opened(encoded: Encoded | Image.Image, how: Decoding) -> _Opened:
         for size in _sizes_in_icon(content):
             _check(size, size)
     try:
-        image = _open_file(content)
+        image = open_picture(BytesIO(content))
     except UnidentifiedImageError:
         if content.startswith((b"II*\0", b"MM\0*")):
             return _array(open_tiff(content), how)
@@ -285,7 +284,7 @@ def _opened(encoded: Encoded | Image.Image, how: Decoding) -> _Opened:
         if bands == 4 and how.channels in (1, 3) and not _take_for_transparency(image):
             return _array(open_tiff(content), how)
     if how.range is not None and has_sixteen_bit_colour(image):
-        both = partial(sixteen_bit_colour, image, partial(_open_file, content))
+        both = partial(sixteen_bit_colour, image, lambda: open_picture(BytesIO(content)))
         return _Opened(image.size, both, channels, own=True, weight=2)
     return _Opened(
         image.size,
@@ -296,6 +295,7 @@ def _opened(encoded: Encoded | Image.Image, how: Decoding) -> _Opened:
         held=held,
         stated=stated,
         clear=image.has_transparency_data,
+        paged=isinstance(image, TiffImageFile) and bool(image.is_animated),
         turned=partial(lies_on_its_side, image),
         upper=has_sixteen_bit_colour(image),
     )
@@ -341,18 +341,6 @@ def _array(found: Stored, how: Decoding) -> _Opened:
     meant = 3 if clear else DOUBTFUL if clear is None else channels
     read = (lambda: load()[:, :, GREY]) if with_colours else load
     return _Opened((width, height), read, meant, own=True, weight=weight, clear=bool(clear))
-
-
-def _open_file(content: bytes) -> Image.Image:
-    """Open a file of one of ``FORMATS`` or, where there is the plugin, HEIC."""
-    if content[4:8] != b"ftyp" or content[8:12] not in HEIF_BRANDS or b"avif" in content[:64]:
-        return Image.open(BytesIO(content), formats=FORMATS)
-    try:
-        import pillow_heif  # type: ignore[import-not-found, unused-ignore]
-    except ImportError as error:
-        raise ValueError("it is HEIC, which takes a plugin of Pillow's: pip install 'botzoo[heif]'") from error
-    pillow_heif.register_heif_opener()
-    return Image.open(BytesIO(content), formats=("HEIF",))
 
 
 def _check(size: tuple[int, int], stated: tuple[int, int], weight: float = 1) -> None:

@@ -298,7 +298,8 @@ def read_images(
         raise unreadable(bad, len(split))
     kept = np.setdiff1d(np.arange(len(split)), list(problems))
     if not len(kept):
-        raise DataError(f"None of {counted(len(split), 'image')} in {split.name} can be read: {bad[0]}.")
+        cure = "give others, or leave --data.channels out" if is_of_other_channels(bad[0].problem) else "give others"
+        raise DataError(f"None of {counted(len(split), 'image')} in {split.name} can be read: {bad[0]}: {cure}.")
     good = split.take(kept) if bad else split
     before, after = (np.count_nonzero(part.class_counts(0)) for part in (split, good))
     if after < before:

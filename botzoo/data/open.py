@@ -7,7 +7,7 @@ from functools import partial, reduce
 from operator import or_
 from typing import Any, TypeVar
 
-from botzoo.data.decode import DEEP, TRANSPARENT, channels_of, is_of_other_channels
+from botzoo.data.decode import DEEP, PAGED, TRANSPARENT, channels_of, is_of_other_channels
 from botzoo.data.images import (
     Images,
     Survey,
@@ -153,10 +153,14 @@ def _check_range(name: str, values: Extremes | None, said: tuple[float, float]) 
 
 
 def kind_notes(images: Iterable[Images], how: Decoding) -> Iterator[str]:
-    """Yield notes on transparent images and on other channels than three."""
+    """Yield notes on transparent images, on TIFF files of several pages, and on other channels than three."""
+    images = list(images)
     if clear := sum(split.kinds.get(TRANSPARENT, 0) for split in images):
         lie = "lies" if clear == 1 else "lie"
         yield f"{counted(clear, 'transparent image')} {lie} on {how.background} (--data.background)"
+    if paged := sum(split.kinds.get(PAGED, 0) for split in images):
+        have = f"{counted(paged, 'TIFF file has', 'TIFF files have')} several pages, of which the first is used"
+        yield f"{have}; --data.channels N takes those of files with N pages as channels"
     if how.channels != 3:
         yield f"images of {counted(how.channels, 'channel')}, to which the first convolution is fitted"
 

@@ -86,7 +86,8 @@ def repeated(
     probe = facts.with_values(config, first)
     task = check(probe, accelerator, make_callbacks(probe), given)  # before a folder is made
     if one_label and not task.one_label:
-        raise ConfigError(f"--{name} goes by top-1, and images of {config.dataset} have {task.labels}: leave it out.")
+        other = f"give --seeds, which goes by {task.headline.figure}, or leave it out"
+        raise ConfigError(f"--{name} goes by top-1, and images of {config.dataset} have {task.labels}: {other}.")
     part, pattern = f"{prefix}s", f"{prefix}-*"
     parts = {part: facts.without_machine(asdict(config)) | (fixed or {})}
     with runs.opened(REGISTER, parts, precision.name, lambda _: any(folder.glob(pattern)), pattern) as claimed:

@@ -76,7 +76,8 @@ class DataConfig:
         "split stays unread.", "Evaluation", unsaid=True)
     crop_min: float | None = option(None, "Smallest area of the random training crop, as a share of the image. 1 "
         "trains on whole images.", "Augmentation", unset="0.35 from ten epochs on and 0.7 below; 0.8 for characters; "
-        "0.08 with --paper-augment", accepts=between(0, 1, "(]"), instead={"paper_augment", "budget"})
+        "0.08 with --paper-augment", accepts=between(0, 1, "(]"), presumes={Need.WHOLE_IMAGE},
+        instead={"paper_augment", "budget"})
     scales: tuple[float, float] | None = option(None, "Sides of a picture in training as shares of those in evaluation, "
         "for masks and boxes: drawn between these two for each, cropped where it is larger and padded where it is "
         "smaller.", "Augmentation", metavar="LOW,HIGH", unset="0.75,1.5 for masks, 0.8,1.25 for boxes", accepts=SCALES)
@@ -202,7 +203,8 @@ class DetectConfig:
 
 @dataclass(frozen=True)
 class EngineConfig:
-    """How the work is done. Only BatchNorm's statistics and the pairs that are mixed, within a micro-batch, depend on it."""
+    """How the work is done. What is a matter of a micro-batch depends on it: BatchNorm's statistics, the pairs that are mixed,
+    and the number of pixels or boxes that the loss of masks and boxes is a mean over; nothing else does."""
 
     device: Literal["auto", "cpu", "cuda", "mps"] = option("auto",
         "Where to compute. auto takes a GPU where there is one.", "Engine", machine=True)
@@ -323,7 +325,7 @@ class TrainConfig(Configuration):
         "distributed. botzoo predict marks such images. It takes another look at 500 to 1,000 training and 200 validation "
         "images at the end.", "Evaluation", unsaid=True)
     patience: int | None = option(None, "Stop after this many epochs without a gain on the validation split. It "
-        "counts top-1, or mAP of several labels, or --select-by.", "Length", common=True, accepts=at_least(1, "epochs"))
+        "counts the headline figure, such as top-1, or --select-by.", "Length", common=True, accepts=at_least(1, "epochs"))
     min_delta: float = option(0.0, "Gain in the figure on the validation split, in percentage points, that counts as "
         "better for --patience. Of --select-by log-loss it is in nats.", "Length",
         accepts=at_least(0, "percentage points"))
@@ -332,7 +334,7 @@ class TrainConfig(Configuration):
         "split that chooses the epoch, and that --patience and --soup go by. It is balanced-accuracy, macro-f1, micro-f1 "
         "(several labels only), roc-auc, average-precision, kappa, quadratic-kappa (classes whose names stand in their "
         "order, such as 0_none to 4_severe) or log-loss; of masks pixel-accuracy or mean-accuracy. The headline figure "
-        "stays.", "Evaluation", metavar="METRIC", unset="top-1, mAP of several labels, mIoU of masks")
+        "stays.", "Evaluation", metavar="METRIC", unset="top-1, mAP of several labels and of boxes, mIoU of masks")
     reject: float | None = option(None, "Answer none of these where the model is unsure. The least probability of an "
         "answer is fitted on the validation split, so that the answers given are right with this probability, such as "
         "0.95; botzoo predict keeps to it.", "Evaluation", metavar="P", unset="every image is answered",

@@ -22,6 +22,8 @@ LONGEST = 18  # letters of a class name on a picture
 NAMED = 300  # boxes that have their class beside them, at most: those with the highest scores
 VISIBLE = 0.01  # share of the pixels from which on a class has its name on its largest part
 OPAQUE = 0.6  # of a mask over the picture in grey
+AT_ONCE = 1 << 20  # pixels of a mask that are painted together, as numbers of 4 bytes for each colour
+FINEST = 1024  # pixels of the longer side of a mask in which places of names are looked for
 
 Ink = tuple[int, int, int]
 
@@ -84,18 +86,18 @@ class MaskMarks:
 
     def draw(self, picture: Image.Image, names: Sequence[str]) -> Image.Image:
         mask = np.asarray(Image.fromarray(self.mask).resize(picture.size, Image.Resampling.NEAREST))
-        known = mask != UNKNOWN
-        table = np.array([colour_of(k) for k in range(256)], np.float32)
-        grey = np.asarray(picture.convert("L"), np.float32)[..., None]
-        mixed = np.where(known[..., None], (1 - OPAQUE) * grey + OPAQUE * table[mask], np.asarray(picture))
-        mixed[_striped(mask) & known] *= 0.55
-        mixed[_edges(mask)] = mixed[_edges(mask)] * 0.4 + 255 * 0.6
-        drawn, pen = Image.fromarray(mixed.astype(np.uint8)), Pen.of(picture)
+        drawn, pen = picture.copy(), Pen.of(picture)
+        rows = max(1, AT_ONCE // picture.width)
+        for first in range(0, picture.height, rows):
+            part = picture.crop((0, first, picture.width, min(picture.height, first + rows)))
+            drawn.paste(_painted(part, mask, first), (0, first))
         canvas, free = ImageDraw.Draw(drawn), _Room(picture.size)
-        for k in self.classes() if names else ():
-            own = mask == k
+        step = -(-max(picture.size) // FINEST)  # where a name fits is seen on a smaller mask as well
+        seen = mask[::step, ::step]
+        for k in MaskMarks(seen).classes() if names else ():
+            own = seen == k
             if own.mean() >= VISIBLE:
-                pen.name(canvas, own, on_picture(names, k), colour_of(k), free)
+                pen.name(canvas, own, on_picture(names, k), colour_of(k), free, step)
         return drawn
 
 
@@ -151,16 +153,28 @@ class Pen:
         places = ((box[0] - self.width // 2, top) for top in (box[1] - self.font.size - 4, box[1], box[3]))
         return any(self._write(canvas, left, top, text, ink, free) for left, top in places)
 
-    def name(self, canvas: ImageDraw.ImageDraw, own: NDArray[np.bool_], text: str, ink: Ink, free: _Room) -> bool:
-        """Write ``text`` on ``ink`` where the pixels ``own``, (H, W), are widest; tell whether it found ``free`` room."""
+    def name(
+        self,
+        canvas: ImageDraw.ImageDraw,
+        own: NDArray[np.bool_],
+        text: str,
+        ink: Ink,
+        free: _Room,
+        step: int = 1,
+    ) -> bool:
+        """Write ``text`` on ``ink`` where the pixels ``own``, (H, W), each of ``step`` pixels, are widest.
+
+        Returns:
+            Whether it found ``free`` room.
+        """
         from scipy.ndimage import distance_transform_edt  # type: ignore[attr-defined]
 
         depth = distance_transform_edt(np.pad(own, 1))[1:-1, 1:-1]
         y, x = np.unravel_index(int(depth.argmax()), depth.shape)
-        if depth[y, x] < 0.7 * self.font.size:
+        if depth[y, x] * step < 0.7 * self.font.size:
             return False
-        width = canvas.textlength(text, self.font)
-        return self._write(canvas, float(x) - width / 2, float(y) - self.font.size / 2, text, ink, free)
+        left = float(x) * step - canvas.textlength(text, self.font) / 2
+        return self._write(canvas, left, float(y) * step - self.font.size / 2, text, ink, free)
 
     def _write(self, canvas: ImageDraw.ImageDraw, left: float, top: float, text: str, ink: Ink, free: _Room) -> bool:
         place = free.take(left, top, canvas.textlength(text, self.font) + 4, self.font.size + 4)
@@ -193,10 +207,25 @@ def _by_count(labels: NDArray[np.integer[Any]]) -> list[int]:
     return order
 
 
-def _striped(mask: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Return the dark pixels of the patterns by which classes of one colour are told apart, bool (H, W)."""
+def _painted(part: Image.Image, mask: NDArray[np.uint8], first: int) -> Image.Image:
+    """Return some rows of a picture, from row ``first`` of its ``mask`` on, in the colours of their classes."""
+    own = mask[first : first + part.height]
+    known, table = own != UNKNOWN, np.array([colour_of(k) for k in range(256)], np.float32)
+    grey = np.asarray(part.convert("L"), np.float32)[..., None]
+    mixed = np.where(known[..., None], (1 - OPAQUE) * grey + OPAQUE * table[own], np.asarray(part))
+    mixed[_striped(own, first) & known] *= 0.55
+    above = min(first, 1)  # a row before, to see where the class changes
+    edges = _edges(mask[first - above : first + part.height])[above:]
+    mixed[edges] = mixed[edges] * 0.4 + 255 * 0.6
+    return Image.fromarray(mixed.astype(np.uint8))
+
+
+def _striped(mask: NDArray[np.uint8], first: int) -> NDArray[np.bool_]:
+    """Return the dark pixels of the patterns by which classes of one colour are told apart, bool (H, W); ``first`` is the
+    row of the picture with which ``mask`` begins.
+    """
     turn = np.array([rounds(k) for k in range(256)])[mask]
-    y, x = np.ogrid[: mask.shape[0], : mask.shape[1]]
+    y, x = np.ogrid[first : first + mask.shape[0], : mask.shape[1]]
     along = np.where(turn % 2, x + y, x - y)
     return np.asarray((turn > 0) & (along % 12 < 3 * ((turn + 1) // 2)))
 

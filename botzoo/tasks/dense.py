@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import os
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from torch import nn
 
 from botzoo.data.dense.transforms import DenseEvaluation, DenseTraining, Target
 from botzoo.data.transforms import Prepared, Transform
+from botzoo.errors import DataError
 from botzoo.models.create import Network
 from botzoo.models.dense.body import group_as
 from botzoo.models.dense.folder import Dense, write_dense_folder
@@ -19,9 +21,9 @@ from botzoo.models.preprocessing import Preprocessing, Side
 from botzoo.models.pretrained import KeyReport
 from botzoo.options.choices import Choice
 from botzoo.options.config import TrainConfig
-from botzoo.options.facts import Need, refuse, values_of
-from botzoo.sources.base import ImageData
-from botzoo.sources.targets.pictures import size_if_readable
+from botzoo.options.facts import Need, refuse, stands_in_for, values_of
+from botzoo.sources.base import ImageData, Split
+from botzoo.sources.targets.pictures import encoded_size
 
 HEAD_LR = 10.0
 """Factor on the learning rate of a head on a pretrained body."""
@@ -107,9 +109,12 @@ STRIDE = 32
 
 
 def usual_input(data: ImageData[Any], most: int) -> tuple[Side, str]:
-    """Return the input that suits the pictures, and why: their median size, its longer side at most ``most`` pixels."""
-    chosen = np.unique(np.linspace(0, len(data.train) - 1, min(LOOKED_AT, len(data.train))).astype(int)).tolist()
-    sizes = [size for i in chosen if all(size := size_if_readable(data.train.read(i)))] or [(most, most)]
+    """Return the input that suits the pictures, and why: their median size, its longer side at most ``most`` pixels.
+
+    Raises:
+        DataError: of the pictures that are looked at none can be read.
+    """
+    sizes = _some_sizes(data.train)
     height, width = (float(np.median([size[k] for size in sizes])) for k in (0, 1))
     factor = min(1.0, most / max(height, width))
     sides = [max(2 * STRIDE, STRIDE * round(side * factor / STRIDE)) for side in (height, width)]
@@ -117,6 +122,42 @@ def usual_input(data: ImageData[Any], most: int) -> tuple[Side, str]:
     return (sides[0] if sides[0] == sides[1] else (sides[0], sides[1])), reason
 
 
-def known(config: TrainConfig, choices: Sequence[Choice], given: Collection[str]) -> list[Choice]:
+def _some_sizes(split: Split) -> list[tuple[int, int]]:
+    """Return height and width of up to ``LOOKED_AT`` pictures, of those that can be read; others are told of later."""
+    sizes, problem = [], None
+    for i in np.unique(np.linspace(0, len(split) - 1, min(LOOKED_AT, len(split))).astype(int)).tolist():
+        try:
+            sizes.append(encoded_size(split.read(i), split.describe(i)))
+        except DataError as error:
+            problem = error
+    if problem is not None and not sizes:
+        raise problem
+    return sizes
+
+
+def batch_for(most: int, images: int) -> int:
+    """Return ``most``, or half of so few ``images``; of many processes each gets one picture at least, and all as many."""
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    return max(2, processes * -(-min(most, images // 2) // processes))
+
+
+class Length(NamedTuple):
+    """How long a task is trained where nobody says."""
+
+    seen: int  # training pictures in a run, each as often as there are epochs
+    fewest: int  # epochs
+    most: int
+
+
+def epochs_for(length: Length, images: int, given: Collection[str], source: str) -> Iterator[Choice]:
+    """Yield the epochs of a run on so many ``images``, unless what is ``given`` says how long it is."""
+    if stands_in_for("epochs").isdisjoint(given):
+        epochs = min(length.most, max(length.fewest, round(length.seen / images)))
+        bounds = f"{length.fewest} epochs at least and {length.most} at most"
+        yield Choice("epochs", epochs, f"about {length.seen:,} pictures seen, {bounds}", source)
+
+
+def known(config: TrainConfig, choices: Iterable[Choice], given: Collection[str]) -> list[Choice]:
     """Return those of the choices that are of an option of ``config`` and not ``given``."""
-    return [choice for choice in choices if choice.option in values_of(config) and choice.option not in given]
+    options = values_of(config).keys() - {*given}
+    return [choice for choice in choices if choice.option in options]

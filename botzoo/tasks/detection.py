@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from botzoo.data.dense.boxes import FILL, PlacedBoxes, boxes_of
-from botzoo.errors import DataError
 from botzoo.models.create import Network
 from botzoo.models.dense.detector import Detector, DetectorPlan, Targets
 from botzoo.models.preprocessing import Size
@@ -28,7 +27,7 @@ from botzoo.sources.targets.boxes import Boxes
 from botzoo.sources.targets.checks import Finding, check_boxes
 from botzoo.tasks.dense import DenseTask
 from botzoo.tasks.detector_for import check_anchors, detector_on, suiting
-from botzoo.tasks.metrics.dense.coco import CocoFigures, coco_figures
+from botzoo.tasks.metrics.dense.coco import CocoFigures, coco_figures, library
 from botzoo.tasks.metrics.dense.matching import COCO_THRESHOLDS, Detections, match_coco
 from botzoo.tasks.metrics.dense.precision import AveragePrecision, area, eleven_points
 from botzoo.tasks.metrics.dense.resampling import interval
@@ -80,8 +79,8 @@ class DetectionEvaluation:
 
     @property
     def classes(self) -> int:
-        """One more than the largest label that is there or was found: of the K classes the last may be neither."""
-        return 1 + max(int(rows[..., 4].max(initial=FILL)) for rows in (self.found, self.true))
+        """One more than the largest label that is there or was found, 1 at least: of the K classes the last may be neither."""
+        return 1 + max(0, *(int(rows[..., 4].max(initial=FILL)) for rows in (self.found, self.true)))
 
     @cached_property
     def boxes(self) -> list[Boxes]:
@@ -256,9 +255,7 @@ class Detection(DenseTask):
 
     def check(self, config: TrainConfig, data: ImageData[Any]) -> None:
         super().check(config, data)
-        if data.validation is not None and not data.validation.has_objects():
-            has = f"No image of the validation split of {data.name} has a box to find"
-            raise DataError(f"{has}: give another, or leave it out so that some training images are set aside.")
+        library()  # else its absence would be told of after an epoch
         check_anchors(config, data)
 
     def choices(self, config: TrainConfig, data: ImageData[Any], given: Collection[str]) -> list[Choice]:
@@ -334,9 +331,13 @@ def _in_picture(found: dict[str, Tensor], size: NDArray[np.floating]) -> Detecti
 
 
 def _rows(found: Detections) -> NDArray[np.float32]:
-    """Return what was found on an image as rows of one number, (``MOST_FOUND``, 6): see ``DetectionEvaluation.found``."""
+    """Return what was found on an image as rows of one number, (``MOST_FOUND``, 6): see ``DetectionEvaluation.found``.
+
+    Of more boxes, which networks of others may give, the first are kept: the likeliest.
+    """
     rows = np.full((MOST_FOUND, 6), FILL, np.float32)
-    rows[: len(found)] = np.concatenate([found.corners, np.stack([found.labels, found.scores], 1)], 1)
+    every = np.concatenate([found.corners, np.stack([found.labels, found.scores], 1)], 1)
+    rows[: len(found)] = every[:MOST_FOUND]
     return rows
 
 

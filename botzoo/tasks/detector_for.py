@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Collection, Iterator
 
 import numpy as np
@@ -17,10 +16,9 @@ from botzoo.models.dense.detector import Detector, DetectorPlan
 from botzoo.models.preprocessing import Size
 from botzoo.options.choices import Choice
 from botzoo.options.config import TrainConfig
-from botzoo.options.facts import stands_in_for
 from botzoo.sources.base import ImageData
 from botzoo.sources.targets.boxes import BoxSplit
-from botzoo.tasks.dense import HEAD_LR, known, usual_input
+from botzoo.tasks.dense import HEAD_LR, Length, batch_for, epochs_for, known, usual_input
 from botzoo.util.text import counted
 
 log = logging.getLogger("botzoo")
@@ -34,10 +32,7 @@ SMALL = 16.0
 """Side of a box in pixels, the root of its area, below which the finest map has a stride of 4."""
 FEW = 0.02
 """Share of boxes that may be smaller all the same."""
-SEEN = 2_400
-"""Training images seen in a run, each as often as there are epochs."""
-FEWEST, MOST = 3, 30
-"""Epochs."""
+LENGTH = Length(seen=2_400, fewest=3, most=30)
 BATCH = 4
 LR = 0.0064
 """Of the body, at a batch of 256."""
@@ -57,9 +52,9 @@ def suiting(config: TrainConfig, data: ImageData[BoxSplit], given: Collection[st
     every = [
         Choice("img_size", size.side, why, MEASURED),
         *of_boxes(sides, stride),
-        *of_training(config, len(data.train)),
+        *of_training(config, len(data.train), given),
     ]
-    return [choice for choice in known(config, every, given) if stands_in_for(choice.option).isdisjoint(given)]
+    return known(config, every, given)
 
 
 def of_boxes(sides: Sides, stride: int) -> Iterator[Choice]:
@@ -76,27 +71,20 @@ def of_boxes(sides: Sides, stride: int) -> Iterator[Choice]:
     yield Choice("detect.anchors", best.sizes[0] / strides[0], why, "Ren 2015, arXiv:1506.01497, section 3.1.1")
 
 
-def of_training(config: TrainConfig, images: int) -> Iterator[Choice]:
-    """Yield the choices of batch, length and learning rates."""
-    yield Choice("batch_size", batch_for(images), "a picture has many boxes, each of which is an example", MEASURED)
-    epochs = min(MOST, max(FEWEST, round(SEEN / images)))
-    yield Choice(
-        "epochs", epochs, f"about {SEEN:,} pictures seen, {FEWEST} epochs at least and {MOST} at most", MEASURED
-    )
+def of_training(config: TrainConfig, images: int, given: Collection[str]) -> Iterator[Choice]:
+    """Yield the choices of batch, length and, where nobody has chosen another optimizer, learning rate and decay."""
+    why = "a picture has many boxes, each of which is an example"
+    yield Choice("batch_size", batch_for(BATCH, images), why, MEASURED)
+    yield from epochs_for(LENGTH, images, given, MEASURED)
     if config.optimizer != "adamw":
         yield Choice("optimizer", "adamw", "few steps are better used by steps of each weight's own size", MEASURED)
+    if config.optimizer == "adamw" or "optimizer" not in given:
         yield Choice("optim.weight_decay", 0.05, "usual for AdamW", "Loshchilov 2019, arXiv:1711.05101")
-    yield Choice("lr", LR, "of AdamW, at a batch of 256", MEASURED)
+        yield Choice("lr", LR, "of AdamW, at a batch of 256", MEASURED)
     yield Choice("optim.clip_grad", CLIP, "the losses of single pictures differ much", MEASURED)
     if not config.scratch:
         yield Choice("head_lr_scale", HEAD_LR, "the head is new and the body is not", "as is usual")
         yield Choice("layer_decay", 1.0, "the body's lower layers have small objects to learn too", MEASURED)
-
-
-def batch_for(images: int) -> int:
-    """Return ``BATCH``, or half of so few ``images``; of many processes each gets one picture at least."""
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
-    return max(2, processes * -(-min(BATCH, images // 2) // processes))
 
 
 def check_anchors(config: TrainConfig, data: ImageData[BoxSplit]) -> None:

@@ -26,7 +26,7 @@ from botzoo.options.config import TrainConfig
 from botzoo.sources.base import ImageData
 from botzoo.sources.targets.checks import Finding, check_masks
 from botzoo.sources.targets.coding import IGNORED, Mask
-from botzoo.tasks.dense import HEAD_LR, DenseTask, known, usual_input
+from botzoo.tasks.dense import HEAD_LR, DenseTask, Length, batch_for, epochs_for, known, usual_input
 from botzoo.tasks.metrics.dense.of_pixels import PIXEL_METRICS, WeightedPixels
 from botzoo.tasks.metrics.dense.regions import (
     Counts,
@@ -50,8 +50,7 @@ AT_ONCE = 1 << 28
 SCALES = (0.75, 1.5)
 LONGEST = 512  # side of the input in pixels that is chosen at most
 BATCH = 8
-SEEN = 12_000  # training images in a run where nobody says how long it is, each as often as there are epochs
-FEWEST, MOST = 10, 60  # epochs of that
+LENGTH = Length(seen=12_000, fewest=10, most=60)
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +107,8 @@ class SegmentationEvaluation:
     def one_answer(self) -> float:
         """Points that the score moves at most where one pixel gets another class."""
         there = self.counts.sum(0)[1]
-        return 200 / (float(there[there > 0].min()) * int((there > 0).sum()))
+        there = there[there > 0]
+        return 200 / (float(there.min()) * len(there)) if len(there) else 100.0
 
     @property
     def confusion(self) -> NDArray[np.int64] | None:
@@ -149,7 +149,7 @@ def _named(pixels: NDArray[np.int64], class_names: Sequence[str]) -> str:
 
 
 class SegmentationObjective(Objective):
-    """Cross-entropy of each pixel, averaged over the pixels of a batch whose class is known."""
+    """Cross-entropy of each pixel, averaged over the pixels of a micro-batch whose class is known."""
 
     def prepare(self, images: Tensor, labels: Tensor, step: int) -> tuple[Tensor, Tensor]:
         """Return both as they are; ``labels`` are uint8 (N, H, W), classes and ``IGNORED``."""
@@ -183,20 +183,14 @@ class Segmentation(DenseTask):
 
     def choices(self, config: TrainConfig, data: ImageData[Any], given: Collection[str]) -> list[Choice]:
         size, why = usual_input(data, LONGEST)
-        epochs = min(MOST, max(FEWEST, round(SEEN / len(data.train))))
-        seen = f"about {SEEN:,} pictures seen, {FEWEST} epochs at least and {MOST} at most"
-        long, taught = {"epochs", "steps", "budget"}.isdisjoint(given), not config.scratch
+        images = len(data.train)
         every = [
             Choice("img_size", size, why, "sides are multiples of 32"),
-            Choice(
-                "batch_size",
-                max(2, min(BATCH, len(data.train) // 2)),
-                "each picture has many pixels to learn from",
-                "as is usual",
-            ),
-            *([Choice("epochs", epochs, seen, "minutes on a processor")] if long else []),
-            *([Choice("head_lr_scale", HEAD_LR, "the head is new and the body is not", "as is usual")] * taught),
+            Choice("batch_size", batch_for(BATCH, images), "each picture has many pixels to learn from", "as is usual"),
+            *epochs_for(LENGTH, images, given, "minutes on a processor"),
         ]
+        if not config.scratch:
+            every.append(Choice("head_lr_scale", HEAD_LR, "the head is new and the body is not", "as is usual"))
         return known(config, every, given)
 
     def head(self, network: Network, classes: int, config: TrainConfig) -> Segmenter:

@@ -36,7 +36,7 @@ from botzoo.training.state import NOTHING, Draft, Own, Run, usual_crop
 from botzoo.training.steps.feed import ImageFeed
 from botzoo.training.steps.optimizer import make_optimizer, param_groups
 from botzoo.training.steps.schedule import make_schedule
-from botzoo.training.steps.selection import check_selection
+from botzoo.training.steps.selection import check_evaluated, check_selection
 from botzoo.training.steps.teacher import Teacher, decoding_notes, make_teacher
 from botzoo.training.steps.trainer import Trainer
 from botzoo.training.steps.tricks import batch_tricks, tricks_in_use
@@ -122,6 +122,7 @@ def open_parts(
     config = chosen(config, choices)
     channels = opening.decoding_of(found, config.data).channels
     data = opening.cut(found, config.data, config.split_seed)  # as far as names and labels go
+    check_evaluated(data, task)
     known = data.validation.labels if isinstance(data.validation, Split) else None  # shards have them with the images
     check_selection(config.select_by, task, len(data.validation or ()), known, len(data.class_names))
     if channels != 3:
@@ -273,46 +274,11 @@ def build(draft: Draft) -> Run:
     if order.batch_size > images:  # where --data.epoch-images is more than there are
         there = counted(images, "training image")
         raise ConfigError(f"--batch-size is {order.batch_size} for {there}: give {images} or fewer.")
-    preprocessing = network.preprocessing
-    config, choices = resolved(config, draft.given, order, data.mirrored, preprocessing.size)
-    train_size, small_epochs = preprocessing.train_size(config.data.train_scale), config.data.train_scale_epochs
-    own = draft.own.transform
-    feed = ImageFeed(
-        draft.task,
-        draft.images,
-        preprocessing,
-        train_size=train_size,
-        later_size=preprocessing.shape if small_epochs is not None else train_size,
-        small_epochs=small_epochs,
-        crop_min=config.data.crop_min or 1.0,  # not known as long as a budget has still to set the length
-        hflip=config.data.hflip or 0.0,
-        seed=config.seed,
-        augment=config.augment,
-        paper=config.paper_augment,
-        # the next training batches wait while an evaluation goes on, in batches of twice as many images
-        workers=worker_count(config, accelerator, 3 * order.micro_batch, preprocessing),
-        pin=accelerator.device.type == "cuda",
-        own_transform=OwnTransform(own, preprocessing.shape, config.seed) if own is not None else None,
-        scales=draft.task.scales(config),
-    )
-    objective = draft.task.objective(config, data.class_names, data.train.class_counts(len(data.class_names)))
-    if draft.own.loss is not None:
-        objective = OwnObjective(objective, draft.own.loss)
-    trainer = Trainer(
-        accelerator,
-        network.model,
-        make_optimizer_of(config, network.model, accelerator),
-        objective,
-        preprocessing,
-        make_schedule(config, order),
-        seed=config.seed,
-        clip_grad=config.optim.clip_grad,
-        ema_decay=config.ema,
-        channels_last=config.engine.channels_last,
-        teacher=draft.teacher,
-        tricks=batch_tricks(config),
-    )
-    check_sizes(trainer, {preprocessing.shape, train_size})  # with the trainer, whose precision the network runs in
+    size, crops = network.preprocessing.size, draft.task.scales(config) is None
+    config, choices = resolved(config, draft.given, order, data.mirrored, size, crops=crops)
+    feed, trainer = feed_of(draft, config, order), trainer_of(draft, config, order)
+    # with the trainer, whose precision the network runs in
+    check_sizes(trainer, {network.preprocessing.shape, feed.train_size})
     return Run(
         config,
         accelerator,
@@ -330,12 +296,67 @@ def build(draft: Draft) -> Run:
     )
 
 
+def feed_of(draft: Draft, config: TrainConfig, order: Order) -> ImageFeed:
+    """Return what makes the images of a draft ready for its network, as ``config`` says in the end."""
+    preprocessing, own = draft.network.preprocessing, draft.own.transform
+    train_size, small_epochs = preprocessing.train_size(config.data.train_scale), config.data.train_scale_epochs
+    return ImageFeed(
+        draft.task,
+        draft.images,
+        preprocessing,
+        train_size=train_size,
+        later_size=preprocessing.shape if small_epochs is not None else train_size,
+        small_epochs=small_epochs,
+        crop_min=config.data.crop_min or 1.0,  # not known as long as a budget has still to set the length
+        hflip=config.data.hflip or 0.0,
+        seed=config.seed,
+        augment=config.augment,
+        paper=config.paper_augment,
+        # the next training batches wait while an evaluation goes on, in batches of twice as many images
+        workers=worker_count(config, draft.accelerator, 3 * order.micro_batch, preprocessing),
+        pin=draft.accelerator.device.type == "cuda",
+        own_transform=OwnTransform(own, preprocessing.shape, config.seed) if own is not None else None,
+        scales=draft.task.scales(config),
+    )
+
+
+def trainer_of(draft: Draft, config: TrainConfig, order: Order) -> Trainer:
+    """Return what takes the steps of a draft, with its optimizer, objective and schedule."""
+    data, network = draft.data, draft.network
+    objective = draft.task.objective(config, data.class_names, data.train.class_counts(len(data.class_names)))
+    if draft.own.loss is not None:
+        objective = OwnObjective(objective, draft.own.loss)
+    return Trainer(
+        draft.accelerator,
+        network.model,
+        make_optimizer_of(config, network.model, draft.accelerator),
+        objective,
+        network.preprocessing,
+        make_schedule(config, order),
+        seed=config.seed,
+        clip_grad=config.optim.clip_grad,
+        ema_decay=config.ema,
+        channels_last=config.engine.channels_last,
+        teacher=draft.teacher,
+        tricks=batch_tricks(config),
+    )
+
+
 def resolved(
-    config: TrainConfig, given: Collection[str], order: Order, mirrored: bool, size: Side | None = None
+    config: TrainConfig,
+    given: Collection[str],
+    order: Order,
+    mirrored: bool,
+    size: Side | None = None,
+    *,
+    crops: bool = True,
 ) -> tuple[TrainConfig, list[Choice]]:
     """Return the options with numbers in the place of what was left open, and what had to give way, with reasons.
 
     The length that a --budget will set stays open, and with it the crops that depend on it.
+
+    Args:
+        crops: whether the task crops training images, so that there is a smallest crop.
 
     Raises:
         ConfigError: the epochs are too few for a warmup, milestones or progressive resizing that was asked for.
@@ -350,7 +371,7 @@ def resolved(
         if fitted.warmup != config.warmup:
             reason = f"a warmup of {epochs_words(config.warmup)} is not shorter than the run, which has {epochs_words(epochs)}"
             choices = [Choice("warmup", fitted.warmup, reason, "a default that nobody gave")]
-        crop_min = config.data.crop_min or usual_crop(config, mirrored, epochs)
+        crop_min = config.data.crop_min or (usual_crop(config, mirrored, epochs) if crops else None)
         config = replace(fitted, data=replace(fitted.data, crop_min=crop_min))
         if config.steps is None:
             config = replace(config, epochs=int(epochs))

@@ -231,10 +231,11 @@ class Run:
         """
         config, epochs = self.config, steps / self.order.steps_per_epoch
         warmup = config.warmup if warmup is None else warmup
-        crop_min = config.data.crop_min or usual_crop(config, self.data.mirrored, epochs)
+        crops = self.feed.whole.scales is None
+        crop_min = config.data.crop_min or (usual_crop(config, self.data.mirrored, epochs) if crops else None)
         data = replace(config.data, crop_min=crop_min)
         self.config = replace(config, budget=None, epochs=None, steps=steps, warmup=warmup, data=data)
-        self.feed.whole.crop_min = crop_min
+        self.feed.whole.crop_min = crop_min or 1.0
         self.trainer.schedule = make_schedule(self.config, self.order)
 
 

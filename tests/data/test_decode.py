@@ -15,6 +15,7 @@ from PIL import Image
 from botzoo.data import decode as module
 from botzoo.data.decode import TRANSPARENT, decode, decoding, extremes
 from botzoo.models.preprocessing import Decoding
+from botzoo.sources.targets.pictures import encoded_size
 from data.pictures import RED, encode, noise
 
 YCBCR = ["YCbCr"] if int(PIL.__version__.split(".")[0]) >= 13 else []
@@ -112,8 +113,10 @@ def test_heic_is_read_by_its_plugin_or_named() -> None:
         decode(heic)
     plugin = pytest.importorskip("pillow_heif")
     plugin.register_heif_opener()
-    found = np.asarray(decode(encode(noise(64, 48), "HEIF", quality=100)), np.float32)
+    heic = encode(noise(64, 48), "HEIF", quality=100)
+    found = np.asarray(decode(heic), np.float32)
     assert np.abs(found - np.asarray(noise(64, 48), np.float32)).mean() < 8
+    assert encoded_size(heic, "a.heic") == (48, 64)
 
 
 def test_cmyk_is_converted_as_pillow_does() -> None:

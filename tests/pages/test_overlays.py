@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFont
 
+from botzoo.pages import overlays
 from botzoo.pages.overlays import UNKNOWN, BoxMarks, MaskMarks, on_picture, overlay
 from botzoo.pages.palette import COLOURS, colour_of, ink_on
 from botzoo.pages.sheet import LISTED, Pair, fitting, legend, sheet
@@ -125,3 +126,11 @@ def test_a_line_is_cut_to_its_width(text: str) -> None:
     cut = fitting(text, font, 90)
     assert font.getlength(cut) <= 90
     assert cut == text or cut.endswith("…")
+
+
+def test_a_mask_is_painted_in_parts_as_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    small = np.random.default_rng(0).integers(0, 60, (9, 12), np.uint8)
+    marks = MaskMarks(np.where(small > 50, UNKNOWN, small).astype(np.uint8))
+    whole = overlay(GREY, marks, NAMES)
+    monkeypatch.setattr(overlays, "AT_ONCE", 7 * GREY.width)
+    assert overlay(GREY, marks, NAMES) == whole

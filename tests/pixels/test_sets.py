@@ -271,3 +271,14 @@ def test_an_array_of_another_kind_is_refused(shape: tuple[int, ...], dtype: str,
 def test_one_without_a_finite_value_is_a_broken_image() -> None:
     with pytest.raises(DataError, match=r"1 of 6 images cannot be read: .*: it holds no finite value"):
         read([np.linspace(0, 1, 64).reshape(8, 8), np.full((8, 8), np.nan)] + [np.linspace(0, 1, 64).reshape(8, 8)] * 4)
+
+
+@pytest.mark.parametrize(("pages", "channels"), [(1, 3), (3, 3), (3, 1)])
+def test_pages_that_are_not_read_are_told(tmp_path: Path, pages: int, channels: int) -> None:
+    page = noise(12, 12).convert("L")
+    for name in ("a/1.tif", "a/2.tif", "b/1.tif", "b/2.tif"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        page.save(tmp_path / name, save_all=True, append_images=[page] * (pages - 1))
+    config = DataConfig(val_fraction=0.5, channels=channels)
+    notes = opening.read(opening.find(str(tmp_path), config), config, split_seed=0)[0].notes
+    assert any("4 TIFF files have several pages, of which the first is used" in note for note in notes) == (pages > 1)

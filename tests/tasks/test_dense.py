@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 from timm.models import group_parameters
 
+from botzoo.errors import DataError
 from botzoo.models.create import create_model
 from botzoo.options.command_line import made
 from botzoo.options.config import TrainConfig
@@ -49,3 +50,21 @@ def test_what_is_given_is_not_chosen(masks: Path) -> None:
     some = SEGMENTATION.choices(FinetuneConfig(task="segment", scratch=True), data, ("img_size", "steps"))
     assert [each.option for each in every] == ["img_size", "batch_size", "epochs", "head_lr_scale"]
     assert [each.option for each in some] == ["batch_size"]
+
+
+def test_pictures_that_cannot_be_read_do_not_say_what_suits(masks: Path, tmp_path: Path) -> None:
+    files = [tmp_path / name for name in ("broken.png", "a.png")]
+    files[0].write_bytes(b"no picture")
+    Image.new("L", (240, 180)).save(files[1])
+    data = find_images(str(masks), kind="segment")
+    object.__setattr__(data.train, "read", lambda i: files[i % 2])
+    assert usual_input(data, 512)[0] == (192, 256)
+    object.__setattr__(data.train, "read", lambda i: files[0])
+    with pytest.raises(DataError, match="cannot be read"):
+        usual_input(data, 512)
+
+
+def test_the_batch_is_shared_evenly_whatever_the_task(masks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "5")
+    found = SEGMENTATION.choices(FinetuneConfig(task="segment"), find_images(str(masks), kind="segment"), ())
+    assert next(each.value for each in found if each.option == "batch_size") == 10

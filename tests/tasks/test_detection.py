@@ -1,7 +1,9 @@
 """Boxes found and boxes that are there: figures, words, the loss, and what suits a data set."""
 
+import sys
 from dataclasses import replace
 from typing import Any
+from warnings import catch_warnings
 
 import numpy as np
 import pytest
@@ -14,12 +16,13 @@ from botzoo.models.preprocessing import Size
 from botzoo.options.config import DetectConfig, TrainConfig
 from botzoo.sources.base import ImageData
 from botzoo.sources.targets.boxes import Boxes, BoxSplit, Placed
-from botzoo.tasks.detection import DETECTION, DetectionEvaluation, DetectionObjective, trained_on
-from botzoo.tasks.detector_for import batch_for, check_anchors, sides_at
+from botzoo.tasks.dense import batch_for
+from botzoo.tasks.detection import DETECTION, MOST_FOUND, DetectionEvaluation, DetectionObjective, trained_on
+from botzoo.tasks.detector_for import check_anchors, sides_at
 from botzoo.tasks.metrics.dense import resampling
 from botzoo.tasks.metrics.dense.coco import coco_figures
 from botzoo.tasks.metrics.dense.precision import AveragePrecision, eleven_points
-from botzoo.training.steps.selection import check_selection, undefined
+from botzoo.training.steps.selection import check_evaluated, check_selection, undefined
 from tasks.dense.test_boxes import pictures
 
 NAMES = ("cell", "plate", "never")
@@ -186,13 +189,35 @@ def test_anchors_that_fit_few_boxes_are_said(caplog: pytest.LogCaptureFixture) -
 )
 def test_a_batch_is_shared_evenly(images: int, processes: int, batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", str(processes))
-    assert batch_for(images) == batch
+    assert batch_for(4, images) == batch
 
 
-def test_a_validation_split_without_boxes_is_refused() -> None:
-    empty = BoxSplit.of("val", [Boxes.of()], np.array([[9, 9]], np.int32), lambda i: b"", str).of_classes(1)
-    with pytest.raises(DataError, match=r"No image of the validation split of cells has a box to find: give another"):
-        DETECTION.check(TrainConfig(task="detect"), ImageData("cells", ("cell",), split(MIDDLE), empty))
+@pytest.mark.parametrize(
+    ("role", "cure"), [("validation", "so that some training images"), ("test", "--no-data.test-split")]
+)
+def test_a_split_without_boxes_is_refused(role: str, cure: str) -> None:
+    empty = BoxSplit.of(role, [Boxes.of()], np.array([[9, 9]], np.int32), lambda i: b"", str).of_classes(1)
+    data = replace(ImageData("cells", ("cell",), split(MIDDLE)), **{role: empty})
+    with pytest.raises(DataError, match=f"mAP is not defined on the {role} split, .* nothing to be found: .*{cure}"):
+        check_evaluated(data, DETECTION)
+
+
+def test_without_what_computes_the_figures_nothing_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "faster_coco_eval", None)
+    with pytest.raises(ConfigError, match=r"pip install 'botzoo\[detection\]'"):
+        DETECTION.check(TrainConfig(task="detect"), ImageData("cells", ("cell",), split(MIDDLE)))
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_an_optimizer_that_is_given_keeps_its_own_learning_rate(optimizer: str) -> None:
+    found = chosen(split(MIDDLE), ("optimizer",), optimizer=optimizer)
+    assert ({"lr", "optim.weight_decay"} <= found.keys()) == (optimizer == "adamw")
+
+
+def test_what_is_said_of_boxes_is_in_the_fingerprint() -> None:
+    one = split(MIDDLE)
+    areas = replace(one, boxes=[replace(each, areas=each.areas / 2) for each in one.boxes])
+    assert len({each.target_bytes() for each in (one, areas, replace(one, sizes=one.sizes * 2))}) == 3
 
 
 def test_only_the_headline_figure_chooses_the_epoch() -> None:
@@ -201,3 +226,16 @@ def test_only_the_headline_figure_chooses_the_epoch() -> None:
     ):
         check_selection("macro-f1", DETECTION, 9, None, 1)
     assert "mAP is not defined on the validation split" in str(undefined(None, DETECTION))
+
+
+def test_pictures_on_which_nothing_is_there_nor_found_have_no_figure() -> None:
+    seen = one_image(Boxes.of(), [], Boxes.of())
+    with catch_warnings(action="error"):
+        assert np.isnan([seen.score, *seen.interval(), *seen.figures.values(), *seen.voc]).all()
+
+
+def test_of_more_boxes_than_are_kept_the_likeliest_stay() -> None:
+    n = MOST_FOUND + 20
+    said = {"boxes": torch.ones(n, 4), "labels": torch.arange(n), "scores": torch.linspace(1, 0, n)}
+    found = DETECTION.answers([said], torch.empty(1, 0, 8), torch.tensor([[9, 9, 9, 9]]))["found"]
+    assert found[0, :, 4].tolist() == list(range(MOST_FOUND))

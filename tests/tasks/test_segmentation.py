@@ -141,6 +141,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"paper_augment": True}, "--paper-augment"),
     ({"reject": 0.9}, "--reject 0.9"),
     ({"data": {"fit": "squash"}}, "--data.fit squash"),
+    ({"data": {"crop_min": 0.5}}, "--data.crop-min 0.5"),
     ({"data": {"sampling": "balanced"}}, "--data.sampling balanced"),
     ({"data": {"fold": "1/3"}}, "--data.fold 1/3"),
     ({"data": {"streaming": True}}, "--data.streaming"),

@@ -128,3 +128,7 @@ def test_a_size_that_is_chosen_makes_the_network_anew(photos: Path) -> None:
     run = built(photos, Smaller(), epochs=1)
     assert run.preprocessing.size == run.config.img_size == run.feed.whole.train_size.side == 24
     assert [str(choice) for choice in run.choices] == ["--img-size 24: so (a test)"]
+
+
+def test_where_pictures_are_scaled_there_is_no_smallest_crop() -> None:
+    assert resolved(TrainConfig(), (), EIGHT, True, crops=False)[0].data.crop_min is None

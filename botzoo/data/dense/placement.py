@@ -6,7 +6,7 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,13 +84,12 @@ class Placement(NamedTuple):
 
     def corners(self, corners: NDArray[np.floating]) -> NDArray[np.float32]:
         """Return corners of boxes in the picture as they are in the input, also outside of it: float32, shape (n, 4)."""
-        scale, shift = self._map
-        return self._turned(corners * scale + shift).astype(np.float32)
-
-    def back(self, corners: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return corners of boxes in the input as they are in the picture, which undoes ``corners``."""
-        scale, shift = self._map
-        return ((self._turned(corners) - shift) / scale).astype(np.float32)
+        spans = (self.across, self.down) * 2
+        moved: NDArray[np.float64] = corners * np.array([s.scale for s in spans]) + np.array([s.shift for s in spans])
+        if self.mirrored:
+            left, top, right, lower = moved.T
+            moved = np.stack([self.size.width - right, top, self.size.width - left, lower], -1)
+        return moved.astype(np.float32)
 
     def boxes(self, boxes: Boxes, size: Size) -> Boxes:
         """Return those boxes that have a part in the input, clipped to it.
@@ -107,18 +106,6 @@ class Placement(NamedTuple):
         seen = box_areas(np.clip(corners, 0, np.array([width, height, width, height], np.float32)))
         cut = replace(boxes, corners=corners, crowd=boxes.crowd | (seen < SEEN * box_areas(corners)))
         return cut.usable(height, width)
-
-    @property
-    def _map(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Factor and shift of corners, before the input is mirrored: shapes (4,)."""
-        spans = (self.across, self.down) * 2
-        return np.array([span.scale for span in spans]), np.array([span.shift for span in spans])
-
-    def _turned(self, corners: NDArray[Any]) -> NDArray[Any]:
-        if not self.mirrored:
-            return corners
-        left, top, right, lower = corners.T
-        return np.stack([self.size.width - right, top, self.size.width - left, lower], -1)
 
 
 def fitted(picture: Size, size: Size) -> Placement:

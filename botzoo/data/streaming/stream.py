@@ -34,6 +34,7 @@ from botzoo.data.transforms import Key, Transform
 from botzoo.data.transforms import Row as Decoded
 from botzoo.errors import DataError
 from botzoo.models.preprocessing import PLAIN, Decoding
+from botzoo.util.text import counted
 
 log = logging.getLogger("botzoo")
 
@@ -73,7 +74,7 @@ class Stream(LoadedSplit):
     def __init__(self, shards: Shards, buffer: int, skip_corrupt: bool = False, how: Decoding = PLAIN) -> None:
         self.shards, self.buffer, self.skip_corrupt, self.decoding = shards, buffer, skip_corrupt, how
         self.fingerprint = shards.fingerprint()
-        self.kept_in = f"streamed from {len(shards.urls):,} shards, shuffled in a buffer of {buffer:,}"
+        self.kept_in = f"streamed from {counted(len(shards.urls), 'shard')}, shuffled in a buffer of {buffer:,}"
         self.evaluated = None if skip_corrupt else len(shards)
         self._reported: set[str] = set()
         self._watched = False

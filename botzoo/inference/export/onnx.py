@@ -28,6 +28,9 @@ from botzoo.util.text import brief, counted
 OPSET = 18
 """Of the operators: the first with all that is needed here in the versions of torch that are supported."""
 
+MOST_BYTES = 1_500_000_000
+"""Of weights: torch writes more into a second file, and the first cannot hold more than 2 GiB."""
+
 FAR = 1e-3
 """A difference of two outputs, as a share of the largest one, from which on they are not the same."""
 
@@ -93,6 +96,9 @@ def export(model: Model, path: Path) -> Iterator[str]:
         import onnxscript  # type: ignore[import-not-found, unused-ignore]  # noqa: F401 (torch wants it)
     except ImportError as error:
         raise ConfigError(f"ONNX needs {error.name}: pip install 'botzoo[onnx]'.") from error
+    if (size := sum(tensor.nbytes for tensor in model.module.state_dict().values())) > MOST_BYTES:
+        most = f"a file of ONNX is made of at most {MOST_BYTES / 1e9:g}"
+        raise ModelError(f"{model.name} has {size / 1e9:,.2f} GB of weights, and {most}: take a smaller network.")
     form, inputs = FORMS[model.task.gives], tried(model)
     module = _OfOneImage(model.module) if form.traced else model.module
     with written_whole(path) as part:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -37,11 +38,13 @@ def best_overlaps(sides: NDArray[np.floating], anchors: Anchors) -> NDArray[np.f
 
     ``sides`` are widths and heights in pixels of the network's input, shape (n, 2), each greater than 0.
     """
-    sizes, ratios = np.meshgrid(anchors.sizes, np.sqrt(anchors.ratios))
-    own = np.stack([sizes / ratios, sizes * ratios], -1).reshape(1, -1, 2)
-    boxes = np.asarray(sides, np.float64).reshape(-1, 1, 2)
-    inside = np.minimum(boxes, own).prod(-1)
-    return np.asarray((inside / (boxes.prod(-1) + own.prod(-1) - inside)).max(1))
+    width, height = np.asarray(sides, np.float64).reshape(-1, 2).T
+    area, best = width * height, np.zeros(len(width))
+    # one by one, as there may be millions of boxes
+    for size, ratio in product(anchors.sizes, np.sqrt(anchors.ratios).tolist()):
+        inside = np.minimum(width, size / ratio) * np.minimum(height, size * ratio)
+        best = np.maximum(best, inside / (area + size**2 - inside))
+    return best
 
 
 def fitting_share(sides: NDArray[np.floating], anchors: Anchors) -> float:

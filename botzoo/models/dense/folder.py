@@ -19,7 +19,7 @@ from botzoo.models.folder import timm_architecture
 from botzoo.models.foreign import decoding_in, meta_network, read_config, read_file, read_shapes, shortened
 from botzoo.models.preprocessing import Preprocessing, Size
 from botzoo.util.files import own_folder, write_json, written_whole
-from botzoo.util.text import listing
+from botzoo.util.text import counted, listing
 
 Dense = Detector | Segmenter
 
@@ -39,6 +39,12 @@ LIMITS: dict[str, tuple[float, float]] = {
     "output_stride": (8, 32),
 }
 """The least and the greatest of each number in ``head``; those that begin as whole numbers are whole."""
+
+MOST_CLASSES = {"segmentation": 255, "detection": 20_000}
+"""Of each task: a mask has 8 bits."""
+
+MOST_CANDIDATES = 4_000_000
+"""Proposals by classes: as many boxes of an image may have to be sorted."""
 
 SIZES = (1.0, 4096.0)
 RATIOS = (0.01, 100.0)
@@ -144,9 +150,19 @@ def _checked(config: dict[str, Any], where: str) -> dict[str, Any]:
         raise CheckpointError(
             f"{where} lacks input_size, mean or std of each channel in pretrained_cfg: copy it again."
         )
-    if not isinstance(config.get("label_names"), list):
+    if (takes := (config.get("model_args") or {}).get("in_chans", 3)) != size[0]:
+        has = f"{where} has input_size of {counted(size[0], 'channel')} and model_args.in_chans {shortened(takes)}"
+        raise CheckpointError(f"{has}: they must be one.")
+    names, most = config.get("label_names"), MOST_CLASSES[task]
+    if not isinstance(names, list) or not names:
         raise CheckpointError(f"{where} lacks label_names, a list: copy it again.")
-    return {**config, "head": _checked_head(config.get("head"), HEADS[task], where)}
+    head = _checked_head(config.get("head"), HEADS[task], where)
+    if len(names) > most:
+        raise CheckpointError(f"{where} has {len(names):,} label_names: a network for {task} has at most {most:,}.")
+    if (candidates := head.get("proposals", 0) * len(names)) > MOST_CANDIDATES:
+        many = f"{where}: head.proposals is {head['proposals']}, and with {len(names):,} label_names that is"
+        raise CheckpointError(f"{many} {candidates:,} boxes an image: at most {MOST_CANDIDATES:,} are sorted.")
+    return {**config, "head": head}
 
 
 def _preprocessing(config: Mapping[str, Any]) -> Preprocessing:

@@ -134,6 +134,8 @@ def losses(evaluation: Any) -> NDArray[np.float64]:
 def line(evaluation: Any, i: int) -> str:
     """Return how good the mask of image ``i`` is."""
     counts = evaluation.counts[i]
+    if not counts[1].any():
+        return "no pixel has a class"
     right, iou = (100 * float(of(counts)) for of in (pixel_accuracy, mean_iou))
     return f"mean IoU {iou:.1f} %, {right:.1f} % of the pixels right"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,21 +20,35 @@ from botzoo.util.text import counted, listing
 
 ROLES = ("train", "validation", "test")
 
+MOST_CLASSES = 20_000
+"""A detector has numbers for each class of each of some hundred places on an image."""
+
+MOST_BOXES = 10_000
+"""Of an image: all images of a split are given as much room as the one with most boxes takes."""
+
 
 class Boxed(NamedTuple):
-    """An image with boxes, as a reader has found it; ``height`` and ``width`` are 0 where nothing says."""
+    """An image with boxes, as a reader has found it; ``height`` and ``width`` are 0 where nothing says.
 
-    place: int  # in ``Found``
+    Attributes:
+        place: in ``Found``.
+        problem: why nothing is known of its boxes, if so.
+    """
+
+    place: int
     boxes: Boxes
     height: int = 0
     width: int = 0
+    problem: str | None = None
 
 
 def box_split(role: str, entries: Sequence[Boxed], found: Found) -> BoxSplit:
     """Return a split of images that lie in files."""
     files = Files([found.files[each.place] for each in entries])
     sizes = np.array([_size(each, found) for each in entries], np.int32).reshape(-1, 2)
-    return BoxSplit.of(role, [each.boxes for each in entries], sizes, files.read, files.describe, f"{found.root}/")
+    problems = {i: each.problem for i, each in enumerate(entries) if each.problem is not None}
+    made = BoxSplit.of(role, [each.boxes for each in entries], sizes, files.read, files.describe, f"{found.root}/")
+    return replace(made, problems=problems)
 
 
 def _size(entry: Boxed, found: Found) -> tuple[int, int]:
@@ -60,20 +75,27 @@ def checked_boxes(
         declared: whether the data itself lists its classes.
 
     Raises:
-        DataError: there is no training image or no box on any, no class, two of one name, or one that is never trained.
+        DataError: there is no training image or no box on any, no class, two of one name, or one that is never trained; or
+            there are more classes, or boxes on an image, than are taken.
     """
+    if len(class_names) > MOST_CLASSES:
+        raise DataError(f"{name} has {len(class_names):,} classes: boxes have at most {MOST_CLASSES:,}. Merge some.")
     used = {role: splits[role].of_classes(len(class_names)) for role in ROLES if role in splits}
     for role, split in used.items():
         if not len(split):
             raise DataError(f"The {role} split of {name} is empty: it has no images.")
+        i, boxes = max(enumerate(map(len, split.boxes)), key=itemgetter(1))
+        if boxes > MOST_BOXES:
+            raise DataError(
+                f"{split.describe(i)} has {boxes:,} boxes: an image has at most {MOST_BOXES:,}. Cut it into several."
+            )
     if "train" not in used:
         raise DataError(f"{name} has no training split, only {listing(list(used))}: name one train.")
     if not any(map(len, used["train"].boxes)):
         raise DataError(f"No training image of {name} has a box: nothing can be learned from it.")
     if not used["train"].has_objects():
-        raise DataError(
-            f"No training image of {name} has a box to learn from: they are crowds, have no area or lie outside their picture."
-        )
+        why = "they are crowds, have no area or lie outside their picture"
+        raise DataError(f"No training image of {name} has a box to learn from: {why}.")
     if not class_names:
         raise DataError(f"{name} has no classes: a detector needs one or more.")
     if twice := first_double(class_names):

@@ -152,8 +152,9 @@ class BoxSplit(Split):
 
     def target_bytes(self) -> bytes:
         """See ``Split``."""
-        parts = [(each.corners, each.labels, each.crowd, each.difficult) for each in self.boxes]
-        return b"".join(np.int64(len(own[1])).tobytes() + b"".join(part.tobytes() for part in own) for own in parts)
+        lengths = np.array([len(each) for each in self.boxes], np.int64)
+        parts = (part.tobytes() for each in self.boxes for part in vars(each).values())
+        return b"".join([lengths.tobytes(), self.sizes.tobytes(), *parts])
 
     def has_objects(self) -> bool:
         """Tell whether a box on any image is around one object, not a crowd, and has an area within its picture."""

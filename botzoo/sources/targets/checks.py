@@ -89,7 +89,7 @@ def _of_boxes(role: str, split: BoxSplit, sizes: NDArray[np.int64]) -> Iterator[
     for kind, flags, reason in wrong:
         boxes = counted(sum(int(each.sum()) for each in flags), "box", "boxes")
         yield from _gathered(kind, role, [i for i, each in enumerate(flags) if each.any()], f"{boxes} {reason}")
-    empty = [i for i, each in enumerate(split.boxes) if not len(each)]
+    empty = [i for i, each in enumerate(split.boxes) if not len(each) and i not in split.problems]
     yield from _gathered("nothing on it", role, empty, "no box: nothing is to be found", look=False)
 
 

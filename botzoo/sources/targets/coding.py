@@ -14,9 +14,10 @@ from PIL import Image, UnidentifiedImageError
 
 from botzoo.errors import DataError
 from botzoo.pixels.colours import upright
+from botzoo.pixels.opening import open_picture
 from botzoo.sources.base import Encoded
 from botzoo.sources.files import read_file
-from botzoo.sources.targets.pictures import FORMATS, any_size
+from botzoo.sources.targets.pictures import any_size
 from botzoo.util.text import brief, listing
 
 IGNORED = 255
@@ -26,6 +27,9 @@ MOST_CLASSES = 255
 
 MOST_PIXELS = 1 << 27
 """Of a mask, which takes up to four bytes a pixel."""
+
+LOSSY = ("JPEG", "WEBP", "AVIF", "HEIF")
+"""Formats that change values a little, but for a kind of WebP."""
 
 AT_ONCE = 1 << 20  # pixels whose colours are looked up together, as numbers of 12 bytes
 
@@ -99,8 +103,8 @@ def stored(encoded: Encoded, where: str) -> NDArray[np.uint8]:
             values = encoded
         else:
             content = read_file(encoded) if isinstance(encoded, Path) else encoded
-            with any_size(), Image.open(BytesIO(content), formats=FORMATS) as image:
-                if image.format in ("JPEG", "WEBP") and not _is_lossless(image, content):
+            with any_size(), open_picture(BytesIO(content)) as image:
+                if image.format in LOSSY and not _is_lossless(image, content):
                     raise DataError(f"{where} is a {image.format}, which changes values a little: masks must be PNG.")
                 if image.width * image.height > MOST_PIXELS:
                     raise DataError(

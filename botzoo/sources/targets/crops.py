@@ -14,12 +14,14 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from botzoo.errors import DataError
 from botzoo.pixels.colours import upright
+from botzoo.pixels.opening import open_picture
 from botzoo.sources.base import Encoded, ImageData, Split
 from botzoo.sources.files import read_file
 from botzoo.sources.targets.boxes import BoxSplit
 from botzoo.sources.targets.coding import MOST_PIXELS
-from botzoo.sources.targets.pictures import FORMATS, any_size
+from botzoo.sources.targets.pictures import any_size
 from botzoo.util.text import brief, counted
 
 LEAST = 2
@@ -36,10 +38,15 @@ def crops_of(data: ImageData[BoxSplit]) -> ImageData[Split]:
     """Return the boxes of a data set as images of one class each; those of one picture are a group.
 
     Left out are boxes around crowds, and those of which less than ``LEAST`` pixels of a side are in the picture.
+
+    Raises:
+        DataError: nobody knows where the boxes of a picture are.
     """
     parts: dict[str, Any] = {}
     notes = list(data.notes)
     for role, split in data.splits.items():
+        for i, problem in split.problems.items():
+            raise DataError(f"{split.describe(i)}: {problem}: mend or remove it.")
         crops, labels = _crops(split)
         parts[role] = _cut(split, crops, labels)
         boxes = sum(map(len, split.boxes))
@@ -132,7 +139,7 @@ def _opened(encoded: Encoded) -> Image.Image:
         if isinstance(encoded, np.ndarray):
             return Image.fromarray(encoded)
         content = read_file(encoded) if isinstance(encoded, Path) else encoded
-        with any_size(), Image.open(BytesIO(content), formats=FORMATS) as image:
+        with any_size(), open_picture(BytesIO(content)) as image:
             if math.prod(image.size) > MOST_PIXELS:
                 raise OSError(f"it has {image.width:,} x {image.height:,} pixels, more than {MOST_PIXELS:,}")
             found = upright(image)

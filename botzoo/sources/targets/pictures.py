@@ -16,6 +16,7 @@ import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from botzoo.errors import DataError
+from botzoo.pixels.opening import open_picture
 from botzoo.sources.annotations.paths import Found
 from botzoo.sources.base import Encoded
 from botzoo.sources.files import open_file
@@ -36,13 +37,13 @@ def _any_of(words: str) -> re.Pattern[str]:
 _OF_KINDS, _OF_MASKS, _OF_SAID = map(_any_of, (_KINDS, _MASKS, _SAID))
 """Words in the names of folders that tell images and what is said of them apart, and nothing else."""
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF", "ICO", "TGA")
-"""What is opened; Pillow knows more, some of it by running other programs."""
-
 MOST = 1e9  # of any number in the data, in pixels
 
 TURNED = (5, 6, 7, 8)
 """EXIF orientations of a picture that lies on its side."""
+
+SIZELESS = "its size cannot be read, without which nobody knows where its boxes are"
+"""What is wrong with a picture whose boxes are given as shares of its sides, or are checked against these."""
 
 
 def key_of(name: str) -> tuple[str, str]:
@@ -140,7 +141,7 @@ def encoded_size(encoded: Encoded, where: str) -> tuple[int, int]:
         return int(encoded.shape[0]), int(encoded.shape[1])
     try:
         file = open_file(encoded) if isinstance(encoded, Path) else BytesIO(encoded)
-        with file, any_size(), Image.open(file, formats=FORMATS) as image:
+        with file, any_size(), open_picture(file) as image:
             width, height = image.size
             turned = image.getexif().get(ExifTags.Base.Orientation) in TURNED
     except Exception as error:  # damaged files end in almost any of them

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,8 @@ from botzoo.sources.targets.assemble import checked_boxes
 from botzoo.sources.targets.boxes import Boxes, BoxSplit, from_sides
 from botzoo.sources.targets.coding import Coding
 from botzoo.sources.targets.masks import MaskSplit, masked
-from botzoo.sources.targets.pictures import number, size_if_readable
-from botzoo.util.text import brief, counted, listing
+from botzoo.sources.targets.pictures import SIZELESS, encoded_size, number
+from botzoo.util.text import listing
 
 BOXES = ("bbox", "bboxes", "box", "boxes")
 CATEGORIES = ("category", "categories", "label", "labels", "category_id", "class", "class_id")
@@ -122,7 +122,8 @@ def open_box_rows(
                 )
             made.append(Boxes.of(way(found, size), [number_of[key] for key in keys]))
         sizes = np.array([size for _, _, size in of_role], np.int32).reshape(-1, 2)
-        splits[role] = BoxSplit.of(role, made, sizes, cells[role], cells[role].describe)
+        split = BoxSplit.of(role, made, sizes, cells[role], cells[role].describe)
+        splits[role] = replace(split, problems=dict.fromkeys(np.flatnonzero(~sizes.all(1)).tolist(), SIZELESS))
     return checked_boxes(
         name, splits, names, [*left, f"boxes are those in {objects!r}: {note}"], declared=declared is not None
     )
@@ -144,7 +145,7 @@ def _labelled(name: str, tables: Mapping[str, Any], columns: Sequence[str]) -> t
 
 
 Row = tuple[NDArray[np.float64], list[Any], tuple[int, int]]
-"""The boxes of an image as they stand, (n, 4), their categories, and height and width of the image."""
+"""The boxes of an image as they stand, (n, 4), their categories, and height and width of the image, 0 of an unreadable one."""
 
 
 def _rows(table: Any, cells: _Cells, columns: tuple[str, str, str]) -> Iterator[Row]:
@@ -155,22 +156,31 @@ def _rows(table: Any, cells: _Cells, columns: tuple[str, str, str]) -> Iterator[
         where = f"{cells.describe(i).capitalize()}"
         found = row[objects] or {}
         if isinstance(found, list):
-            found = {field: [(each or {}).get(field) for each in found] for field in (boxes, category)}
-        sides, labels = ([] if (cell := found.get(field)) is None else cell for field in (boxes, category))
-        if not (isinstance(sides, list) and all(map(_is_box, sides))):
-            has = f"{where} has {brief(repr(sides), 60)} in {boxes!r} of {objects!r}"
-            raise DataError(f"{has}: it must be a list of boxes, and each box needs four numbers.")
-        if not isinstance(labels, list) or len(sides) != len(labels) or None in labels:
-            has = f"{where} has {counted(len(sides), 'box', 'boxes')} and {brief(repr(labels), 60)} in {category!r}"
-            raise DataError(f"{has}: it must be a list with one for each box.")
+            found = {field: [each and each[field] for each in found] for field in (boxes, category)}
+        sides, labels = (_listed(found.get(field)) for field in (boxes, category))
+        if (
+            len(sides) != len(labels)
+            or None in labels
+            or not all(isinstance(side, list) and len(side) == 4 for side in sides)
+        ):
+            raise DataError(
+                f"{where} has {len(sides)} boxes and {len(labels)} categories: each box needs four numbers and one."
+            )
         values = [[number(value, where, boxes) for value in side] for side in sides]
-        stated = [number(row[side] or 0, where, side, 0) for side in ("height", "width")] if sized else [0]
-        size = stated if all(stated) else size_if_readable(cells(i))
-        yield np.array(values, np.float64).reshape(-1, 4), labels, (int(size[0]), int(size[1]))
+        said = [int(number(row[side] or 0, where, side, 0)) for side in ("height", "width")] if sized else [0, 0]
+        height, width = said if all(said) else _size(cells(i), where)
+        yield np.array(values, np.float64).reshape(-1, 4), list(labels), (height, width)
 
 
-def _is_box(side: Any) -> bool:
-    return isinstance(side, list) and len(side) == 4
+def _listed(cell: Any) -> list[Any]:
+    return cell if isinstance(cell, list) else [] if cell is None else [cell]
+
+
+def _size(encoded: Encoded, where: str) -> tuple[int, int]:
+    try:
+        return encoded_size(encoded, where)
+    except DataError:  # which is told of later, with all others
+        return 0, 0
 
 
 Way = Callable[[NDArray[np.float64], tuple[int, int]], NDArray[np.float32]]
@@ -196,7 +206,7 @@ def _fit(corners: NDArray[Any], size: tuple[int, int]) -> bool:
 
 
 def _read(as_corners: bool, shares: bool, boxes: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.float32]:
-    height, width = size if all(size) else (1, 1)  # of no image, boxes stay shares
+    height, width = size
     pixels = boxes * np.array([width, height, width, height]) if shares else boxes
     return pixels.astype(np.float32) if as_corners else from_sides(pixels)
 

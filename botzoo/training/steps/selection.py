@@ -1,10 +1,12 @@
 """Whether the metric of --select-by can choose the epoch: refused before the first step where it cannot."""
 
+from typing import Any
+
 import numpy as np
 
 from botzoo.errors import ConfigError, DataError
 from botzoo.options.facts import flag
-from botzoo.sources.base import Labels
+from botzoo.sources.base import ImageData, Labels, Split
 from botzoo.tasks.task import Task
 from botzoo.training.steps.evaluation import KEPT
 
@@ -48,11 +50,21 @@ def check_selection(name: str | None, task: Task, images: int, labels: Labels | 
         raise undefined(name, task)
 
 
-def undefined(name: str | None, task: Task) -> DataError:
-    """Return the error of a metric, or of the headline figure, that is not defined on the validation split."""
+def check_evaluated(data: ImageData[Any], task: Task) -> None:
+    """Raise DataError where the headline figure is not defined on a split: no image has any of the labels."""
+    for role, split in data.splits.items():
+        if role != "train" and isinstance(split, Split) and split.labels.ndim == 2 and not split.labels.any():
+            raise undefined(None, task, role)
+
+
+def undefined(name: str | None, task: Task, role: str = "validation") -> DataError:
+    """Return the error of a metric, or of the headline figure, that is not defined on a split."""
     if name is None:
-        shows = f"{task.headline.figure} is not defined on the validation split, on whose images there is nothing to be found"
-        return DataError(f"{shows}: give another split, or leave it out so that some training images are set aside.")
+        shows = (
+            f"{task.headline.figure} is not defined on the {role} split, on whose images there is nothing to be found"
+        )
+        cure = {"test": "with --no-data.test-split"}.get(role, "so that some training images are set aside")
+        return DataError(f"{shows}: give another split, or leave it out {cure}.")
     others = ", ".join(metric.name for metric in task.metrics if not metric.ranks and metric.name != name)
     return DataError(
         f"{flag('select_by', name)} is not defined on the validation split, which shows one class only: give another "

@@ -123,7 +123,7 @@ class Trainer:
         return self.objective.step_loss(net, images, targets, taught)
 
     def inputs(self, step: int, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return what the network sees of a micro-batch in optimizer step ``step``, on the device, and its targets (N, K)."""
+        """Return what the network sees of a micro-batch in optimizer step ``step``, on the device, and its targets."""
         device = self.accelerator.device
         images, targets, *colour = (tensor.to(device, non_blocking=True) for tensor in batch)
         images, targets = self.objective.prepare(self.normalise(images, *colour), targets, step)

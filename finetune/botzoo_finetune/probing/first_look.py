@@ -57,7 +57,7 @@ class Look:
 
     def __init__(self, run: Draft | Run) -> None:
         if (why := no_probe(run)) is not None:
-            raise ConfigError(f"{why[0].upper()}{why[1:]}.")
+            raise ConfigError(f"{why[0].upper()}{why[1:]}: leave it out.")
         self.run, self._extract = run, Extractor(run)
         self.seconds = 0.0  # that fitting, or finding what was kept, took until now, features included
         self.kept = True  # whether all that was asked for was kept from before
@@ -281,7 +281,7 @@ def reported(run: Run) -> Look:
     if not run.task.one_label:
         have = "may have several" if run.task.whole_image else f"have {run.task.labels}"
         raise ConfigError(
-            f"A probe is reported of one class of each image; those of {run.data.name} {have}: train instead."
+            f"A probe is reported of one class of each image; those of {run.data.name} {have}: leave it out."
         )
     return Look(run)
 

@@ -58,6 +58,7 @@ class Freeze(Callback):
 
     def __init__(self, freeze: str, unfreeze_every: int | None = None) -> None:
         self.freeze, self.unfreeze_every = freeze, unfreeze_every
+        self.kept: frozenset[str] = frozenset()  # parameters that the network itself leaves as they are
 
     def on_network(self, network: Network) -> None:
         """Raise ConfigError unless the network has as many stages as are to be frozen, and says what they are."""
@@ -66,6 +67,10 @@ class Freeze(Callback):
         if self.freeze.isdecimal() and int(self.freeze) >= (n := len(stages(network.model))):
             has = f"{network.architecture} has a stem and {counted(n - 1, 'stage')}"
             raise ConfigError(f"--freeze is {self.freeze} and {has}: give 0 (the stem) to {n - 1}, none or backbone.")
+
+    def on_setup(self, run: Run) -> None:
+        """Note what is frozen already, as BatchNorm in the body of a detector is: it stays so."""
+        self.kept = frozenset(name for name, parameter in run.model.named_parameters() if not parameter.requires_grad)
 
     def on_plan(self, run: Run) -> Iterable[tuple[str, str]]:
         """Say what stays as it is, and for how long."""
@@ -87,7 +92,7 @@ class Freeze(Callback):
             count = frozen_stages(self.freeze, self.unfreeze_every, epoch, len(body))
             frozen = {name for stage in body[:count] for name in stage}
         for name, parameter in model.named_parameters():
-            parameter.requires_grad_(name not in frozen)
+            parameter.requires_grad_(name not in frozen and name not in self.kept)
 
 
 FEW = 16

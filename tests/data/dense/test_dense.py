@@ -94,12 +94,6 @@ def test_a_mask_of_another_size_than_its_picture_lies_where_that_does() -> None:
     np.testing.assert_array_equal(place.mask(small), place.mask(small.repeat(3, 0).repeat(3, 1)))
 
 
-def test_boxes_come_back_from_where_they_were_put(placements: list[Placement]) -> None:
-    for place in placements:
-        corners = corners_in(place)
-        np.testing.assert_allclose(place.back(place.corners(corners)), corners, rtol=0, atol=1e-2)
-
-
 def test_of_a_box_that_is_mostly_cut_off_the_rest_is_no_example() -> None:
     place = drawn(random.Random(0), Size(100, 100), Size(100, 100), (2.0, 2.0), 0.0)
     x, y = place.across.start, place.down.start

@@ -153,3 +153,13 @@ def test_batchnorm_keeps_its_statistics_where_few_images_are_seen_at_once(
     few = seen * (processes if together else 1) <= FEW and "model" not in own
     assert bool(trained_norms(model)) == (not few)
     assert len(list(callback.on_plan(run))) == few
+
+
+def test_what_a_network_leaves_as_it_is_stays_so_while_others_thaw() -> None:
+    model = timm.create_model("resnet18d", num_classes=3, device="meta")
+    norms = {n for n, p in model.named_parameters() if ".bn" in n and not p.requires_grad_(False).requires_grad}
+    freeze, run = Freeze("none", 1), SimpleNamespace(model=model)
+    freeze.on_setup(run)  # type: ignore[arg-type]
+    for epoch in range(9):
+        freeze.on_epoch_start(run, epoch)  # type: ignore[arg-type]
+    assert {n for n, p in model.named_parameters() if not p.requires_grad} == norms

@@ -105,16 +105,17 @@ def test_nothing_is_overwritten_unasked(
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("--output", "{scenes}", "--overwrite"), "is the folder of the image"),
+        (("--output", "{scenes}", "--overwrite"), "holds the image"),
         (("--coco", "{scenes}/x.json"), "--coco is for networks that give boxes, and"),
         (("--columns", "id,label"), "--columns is for networks that give classes, and"),
         (("--coco", "{scenes}/wide.png"), "wide.png is there already: give another name by --coco"),
         (("--coco", "{scenes}/none/x.json"), "--coco {scenes}/none/x.json: there is no folder"),
         (
             ("--coco", "{scenes}/new", "--output", "{scenes}/new"),
-            "--output and --coco are both {scenes}/new: give each a name",
+            "--output and --coco are both {scenes}/new: give one of them",
         ),
         (("--least-score", "2"), "a number from 0 to 1"),
+        (("--coco", "{scenes}/x.json", "--output", "{scenes}/x.json"), "--output and --coco are both {scenes}/x.json"),
     ],
 )
 def test_what_cannot_be_done_is_one_line(
@@ -131,6 +132,17 @@ def test_what_cannot_be_done_is_one_line(
     assert (status, said, len(told.splitlines())) == (2, "", 1)
     assert says.format(scenes=scenes) in told
     assert sorted(scenes.rglob("*")) == before
+
+
+def test_no_image_is_overwritten_by_what_is_found_on_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, segmenter: Path, scenes: Path, tmp_path: Path
+) -> None:
+    image = tmp_path / "more" / "wide.png"
+    image.parent.mkdir()
+    image.write_bytes((scenes / "wide.png").read_bytes())
+    status, _, told = call(capsys, monkeypatch, tmp_path, "--model", segmenter, "--output", tmp_path, "--overwrite")
+    assert (status, f"--output {tmp_path} holds the image {image}" in told) == (2, True)
+    assert image.read_bytes() == (scenes / "wide.png").read_bytes()
 
 
 def test_files_are_called_as_the_pictures_are(scenes: Path, tmp_path: Path) -> None:

@@ -78,6 +78,17 @@ def test_what_answers_otherwise_is_not_written(
     assert not [*tmp_path.iterdir()]
 
 
+def test_weights_that_no_file_holds_are_refused(
+    segmenter_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for library in ("onnx", "onnxruntime", "onnxscript"):
+        pytest.importorskip(library)
+    monkeypatch.setattr(exporting, "MOST_BYTES", 1000)
+    with pytest.raises(ModelError, match="GB of weights, and a file of ONNX"):
+        list(exporter(".onnx")(segmenter_model, tmp_path / "m.onnx"))
+    assert not [*tmp_path.iterdir()]
+
+
 def test_a_missing_library_is_named(segmenter_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(ConfigError, match=r"pip install 'botzoo\[onnx\]'"):

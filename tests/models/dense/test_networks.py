@@ -174,6 +174,17 @@ def test_a_folder_gives_the_same_answers(network: Network, tmp_path: Path, kind:
         ({"head": {"name": [1]}}, "head.name is [1]"),
         ({"label_names": {"a": "b"}}, "lacks label_names"),
         ({"pretrained_cfg": {"mean": [0.5]}}, "lacks input_size, mean or std"),
+        (
+            {"pretrained_cfg": {"mean": [0.5], "std": [0.5], "input_size": [1, 64, 64]}},
+            "input_size of 1 channel and model_args.in_chans 3: they must be one",
+        ),
+        ({"label_names": [], "num_classes": 0}, "lacks label_names"),
+        ({"label_names": ["x"] * 20_001, "num_classes": 20_001}, "a network for detection has at most 20,000"),
+        ({"label_names": ["x"] * 500, "num_classes": 500, "head": {"proposals": 10_000}}, "5,000,000 boxes an image"),
+        (
+            {"task": "segmentation", "head": {"name": "fpn"}, "label_names": ["x"] * 256, "num_classes": 256},
+            "a network for segmentation has at most 255",
+        ),
         ({"label_names": ["cat"], "num_classes": 1}, "does not fit model.safetensors"),
         ({"architecture": "resnet18"}, "does not fit model.safetensors"),
         ({"architecture": "no_such"}, "timm has no architecture"),
@@ -196,6 +207,13 @@ def test_a_config_of_others_is_refused_in_a_line(network: Network, tmp_path: Pat
         read_dense_folder(tmp_path)
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("channels", [1, 5])
+def test_a_network_of_other_channels_comes_back(tmp_path: Path, channels: int) -> None:
+    grey = create_model("test_resnet", 5, scratch=True, channels=channels)
+    write_dense_folder(tmp_path, segmenter(grey), grey.preprocessing, ["a", "b", "c"], tag="t")
+    assert read_dense_folder(tmp_path).preprocessing.channels == channels
 
 
 def test_damaged_weights_are_refused(network: Network, tmp_path: Path) -> None:

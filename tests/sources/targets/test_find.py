@@ -1,17 +1,20 @@
 """Which data set it is, by what lies in the folder; rows of tables; and one line where it is none."""
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import datasets
 import pytest
 from PIL import Image
 
+from botzoo.data.images import read_images
 from botzoo.errors import DataError
-from botzoo.sources.base import NOTHING_SAID
+from botzoo.sources.base import NOTHING_SAID, ImageData
 from botzoo.sources.tables import Loaded
 from botzoo.sources.targets import find
-from botzoo.sources.targets.boxes import Boxes
+from botzoo.sources.targets.boxes import Boxes, BoxSplit
+from botzoo.sources.targets.checks import check_boxes
 from botzoo.sources.targets.find import find_boxes, find_masks
 from botzoo.sources.targets.rows import open_box_rows
 from conftest import write_photos
@@ -25,6 +28,7 @@ from sources.targets.made import (
     refusal,
     text,
     voc_xml,
+    write_form,
     write_json,
     yolo_lines,
 )
@@ -53,13 +57,6 @@ def rows(folder: Path, boxes: list[list[float]], *, grouped: bool = True) -> str
     return str(folder)
 
 
-def write_rows(folder: Path, columns: dict[str, list[object]]) -> None:
-    """Write a parquet file of one image without pixels, and these columns, whose types are those of the values."""
-    folder.mkdir()
-    made = datasets.Dataset.from_dict({"image": [{"bytes": b"", "path": None}], **columns})
-    made.cast_column("image", datasets.Image()).to_parquet(folder / "train.parquet")
-
-
 @pytest.mark.parametrize("grouped", [True, False])
 def test_rows_have_boxes_as_coco_has_them(tmp_path: Path, grouped: bool) -> None:
     data = find_boxes(rows(tmp_path / "set", SIDES, grouped=grouped))
@@ -84,45 +81,17 @@ def test_rows_of_shares_become_pixels(tmp_path: Path) -> None:
     assert corners(data) == CORNERS
 
 
-@pytest.mark.parametrize(
-    ("cell", "said"),
-    [
-        (
-            {"bbox": [[1.0, 2.0]], "category": [0]},
-            "[[1.0, 2.0]] in 'bbox' of 'objects': it must be a list of boxes, and each",
-        ),
-        (
-            {"bbox": [1.0, 2.0, 3.0, 4.0], "category": [0]},
-            "it must be a list of boxes, and each box needs four numbers",
-        ),
-        ({"bbox": "1 2 3 4", "category": "cat"}, "it must be a list of boxes"),
-        ({"bbox": [[1.0, 2.0, 3.0, 4.0]], "category": 0}, "has 1 box and 0 in 'category': it must be a list with one"),
-        ({"bbox": [[1.0, 2.0, 3.0, 4.0]], "category": [0, 1]}, "has 1 box and [0, 1] in 'category': it must be a list"),
-    ],
-)
-def test_rows_with_other_cells_are_refused(cell: dict[str, object], said: str, tmp_path: Path) -> None:
-    write_rows(tmp_path / "set", {"objects": [cell]})
-    assert said in refusal(tmp_path / "set")
-
-
-def test_pictures_of_no_declared_type_are_found(tmp_path: Path) -> None:
-    content = {"bytes": picture(tmp_path / "a.png").read_bytes(), "path": None}
-    objects = {"bbox": [SIDES[0]], "category": [0]}
-    for name, columns in {
-        "boxes": {"image": [content], "objects": [objects]},
-        "masks": {"image": [content], "mask": [content]},
-    }.items():
-        (tmp_path / name).mkdir()
-        datasets.Dataset.from_dict(columns).to_parquet(tmp_path / name / "train.parquet")
-    assert corners(find_boxes(str(tmp_path / "boxes"))) == [CORNERS[0]]
-    assert "is in colours" in refusal(tmp_path / "masks", find_masks)
-
-
-@pytest.mark.parametrize("side", ["wide", [5], -5, 10**12])
-def test_sides_that_are_no_number_of_pixels_are_refused(side: object, tmp_path: Path) -> None:
-    cell = {"bbox": [[1.0, 2.0, 3.0, 4.0]], "category": [0]}
-    write_rows(tmp_path / "set", {"objects": [cell], "height": [side], "width": [side]})
-    assert " as height, which is no number of pixels: mend it." in refusal(tmp_path / "set")
+def test_rows_with_an_odd_number_of_values_are_refused(tmp_path: Path) -> None:
+    labels = {"bbox": [[1.0, 2.0]], "category": [0]}
+    (tmp_path / "set").mkdir()
+    fields = {
+        "bbox": datasets.List(datasets.List(datasets.Value("float32"))),
+        "category": datasets.List(datasets.Value("int64")),
+    }
+    features = datasets.Features({"image": datasets.Image(), "objects": fields})
+    made = datasets.Dataset.from_dict({"image": [{"bytes": b"", "path": None}], "objects": [labels]}, features)
+    made.to_parquet(tmp_path / "set" / "train.parquet")
+    assert "each box needs four numbers" in refusal(tmp_path / "set")
 
 
 def test_rows_may_name_their_categories_and_have_none_on_an_image(tmp_path: Path) -> None:
@@ -226,6 +195,32 @@ def test_usable_boxes_are_cut_at_the_edge_and_have_an_area() -> None:
     assert kept.labels.tolist() == [0]
 
 
+def broken_yolo(folder: Path) -> BoxSplit:
+    write_form("yolo", folder)
+    (folder / "train" / "images" / "1.png").write_bytes(b"no picture")
+    return find_boxes(str(folder)).train
+
+
+def broken_rows(folder: Path) -> BoxSplit:
+    rows(folder / "set", SIDES)
+    whole = datasets.Dataset.from_parquet(str(folder / "set" / "train-0.parquet"))
+    table = whole.cast_column("image", datasets.Image(decode=False))
+    broken = table.map(lambda _: {"image": {"bytes": b"no picture", "path": None}})
+    both = datasets.concatenate_datasets([table, broken]).cast_column("image", datasets.Image())
+    return open_box_rows("set", {"train": both}, NOTHING_SAID, []).train
+
+
+@pytest.mark.parametrize("make", [broken_yolo, broken_rows])
+def test_a_picture_that_cannot_be_read_may_be_left_out(make: Callable[[Path], BoxSplit], tmp_path: Path) -> None:
+    split = make(tmp_path)
+    assert ({*split.problems}, len(split.boxes[0])) == ({1}, 2)
+    wrong = check_boxes(ImageData("cells", ("cat", "dog"), split.of_classes(2)))
+    assert {finding.kind for finding in wrong if 1 in finding.images} == {"unreadable"}
+    with pytest.raises(DataError, match="1 of 2 images cannot be read"):
+        read_images(split)
+    assert len(read_images(split, skip_corrupt=True)[0]) == 1
+
+
 @pytest.mark.parametrize(
     "change",
     [{"iscrowd": 1}, {"bbox": [4, 4, 0, 9]}, {"bbox": [9, 9, -4, -4]}, {"bbox": [500, 500, 9, 9]}],
@@ -244,14 +239,10 @@ def test_sizes_that_nothing_says_are_those_of_the_pictures(tmp_path: Path) -> No
     assert find_boxes(str(tmp_path)).train.sizes.tolist() == [[HEIGHT, WIDTH]]
 
 
-def test_other_xml_among_annotations_is_named(tmp_path: Path) -> None:
-    for stem in "ab":
-        picture(tmp_path / f"{stem}.png")
-        text(tmp_path / f"{stem}.xml", voc_xml() if stem == "a" else "<html/>")
-    assert "b.xml begins with <html>" in refusal(tmp_path)
-
-
-def test_a_list_without_images_is_told(tmp_path: Path) -> None:
-    picture(tmp_path / "a.png")
-    write_json(tmp_path / "train.json", coco([], images=()))
-    assert "train.json lists no images: there is nothing of the train split." in refusal(tmp_path)
+def test_pictures_of_no_declared_type_are_found(tmp_path: Path) -> None:
+    content = {"bytes": picture(tmp_path / "a.png").read_bytes(), "path": None}
+    objects = {"bbox": [SIDES[0]], "category": [0]}
+    (tmp_path / "boxes").mkdir()
+    table = datasets.Dataset.from_dict({"image": [content], "objects": [objects]})
+    table.to_parquet(tmp_path / "boxes" / "train.parquet")
+    assert corners(find_boxes(str(tmp_path / "boxes"))) == [CORNERS[0]]

@@ -9,7 +9,6 @@ from faster_coco_eval import mask as rle
 
 from botzoo.data.images import read_images
 from botzoo.sources.base import SourceOptions
-from botzoo.sources.find import find_images
 from botzoo.sources.targets.boxes import Boxes
 from botzoo.sources.targets.checks import check_boxes
 from botzoo.sources.targets.find import find_boxes
@@ -167,6 +166,12 @@ def test_damaged_annotations_of_coco_are_refused(tmp_path: Path, change: dict, s
     picture(tmp_path / "a.png")
     write_json(tmp_path / "train.json", made)
     assert says in refusal(tmp_path)
+
+
+def test_coco_has_a_file_once(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    write_json(tmp_path / "train.json", coco(images=("a.png", "a.png")))
+    assert "has the file a.png twice, as the images 0 and 1: make them one" in refusal(tmp_path)
 
 
 def test_areas_are_those_of_masks_where_coco_has_them(tmp_path: Path) -> None:
@@ -348,5 +353,3 @@ def test_the_boxes_of_a_picture_that_is_none_are_no_finding_of_their_own(tmp_pat
     text(tmp_path / "data.yaml", "names: [cat, dog]")
     (tmp_path / "a.png").write_bytes(b"no image")
     assert [each.kind for each in check_boxes(find_boxes(str(tmp_path)))] == ["unreadable"]
-    cut = find_images(str(tmp_path), SourceOptions(crops=True))
-    assert len(cut.train) == 4

@@ -1,19 +1,23 @@
 """Intersection over union and pixel accuracy against scikit-learn and resamples that are made for real."""
 
+from collections.abc import Callable
+from warnings import catch_warnings
+
 import numpy as np
 import pytest
-from sklearn.metrics import accuracy_score, confusion_matrix, jaccard_score
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix, jaccard_score
 
 from botzoo.sources.targets.coding import IGNORED
 from botzoo.tasks.metrics.dense.regions import (
     confusion,
     counts_of,
     intersection_over_union,
+    mean_accuracy,
     mean_iou,
     pixel_accuracy,
     resampled_iou,
 )
-from botzoo.tasks.metrics.dense.resampling import resamples
+from botzoo.tasks.metrics.dense.resampling import interval, resamples
 
 K = 5
 
@@ -50,12 +54,24 @@ def test_a_class_that_is_nowhere_has_no_figure() -> None:
     assert mean_iou(counts) == 0.25
 
 
-def test_nothing_but_ignored_pixels_has_no_figure() -> None:
-    assert np.isnan(mean_iou(counts_of(confusion(np.full(4, IGNORED, np.uint8), np.zeros(4, int), 3))))
-
-
 def test_a_resample_is_what_these_images_have() -> None:
     true, said = masks(2)
     counts = np.stack([counts_of(confusion(*pair, K)) for pair in zip(true, said, strict=True)])
     again = np.repeat(np.arange(len(true)), next(resamples(len(true))))
     assert resampled_iou(counts)[0] == pytest.approx(mean_iou(counts_of(confusion(true[again], said[again], K))))
+
+
+@pytest.mark.parametrize("of", [mean_iou, pixel_accuracy, mean_accuracy])
+def test_what_shows_nothing_has_no_figure_and_no_warning(of: Callable[..., np.ndarray]) -> None:
+    true, said = masks(1)
+    some = counts_of(confusion(true, said, K))
+    with catch_warnings(action="error"):
+        found = of(np.stack([some, np.zeros_like(some)]))
+        assert np.isnan(interval(found[1:])).all()
+    assert np.isnan(found).tolist() == [False, True]
+
+
+def test_the_mean_accuracy_is_that_of_scikit_learn() -> None:
+    true, said = masks(3)
+    pairs = true[true != IGNORED], said[true != IGNORED]
+    assert mean_accuracy(counts_of(confusion(true, said, K))) == pytest.approx(balanced_accuracy_score(*pairs))

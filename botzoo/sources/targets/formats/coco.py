@@ -44,6 +44,8 @@ def read_coco(path: Path) -> dict[str, Any] | None:
             found = parse_json(read_file(path, BYTES).decode("utf-8-sig"))
     except FileNotFoundError as error:
         raise DataError(f"{path} is not there any more: check its folder.") from error
+    except DataError:
+        raise
     except ValueError as error:
         raise DataError(f"{path} is damaged or no JSON ({brief(error)}): mend or remove it.") from error
     fits = isinstance(found, dict) and all(isinstance(found.get(part), list) for part in PARTS)
@@ -120,12 +122,15 @@ def _entries(
                 f"{path} has an annotation of the image {brief(repr(key), 60)}, which it does not list: mend it."
             )
         of_image[key].append(each)
-    entries, lost = [], []
+    entries, lost, key_of = [], [], dict[int, str]()
     for image, key, cell, place in zip(images, keys, names, places, strict=True):
         where = f"{path}, at image {brief(key, 60)},"
         if place is None:
             lost.append(str(cell))
             continue
+        if (other := key_of.setdefault(place, key)) != key:  # what is on one would be said not to be on the other
+            both = f"{path} has the file {brief(str(cell), 60)} twice, as the images {brief(other, 60)} and {brief(key, 60)}"
+            raise DataError(f"{both}: make them one.")
         height, width = (int(number(image.get(side) or 0, where, side, 0)) for side in ("height", "width"))
         entries.append(Boxed(place, _boxes(of_image[key], number_of, where), height, width))
     if not images:

@@ -14,6 +14,9 @@ from botzoo.util.text import brief
 BYTES = 16 << 20
 """Of one file; the annotation of an image with a thousand boxes has 300 kB."""
 
+ELEMENTS = 500_000
+"""Of one file: ten thousand boxes of Pascal VOC have 110,000."""
+
 DEPTH = 20
 """Elements within one another; Pascal VOC has four."""
 
@@ -30,17 +33,21 @@ def read_xml(path: Path) -> Element:
             return parse_xml(read_file(path, BYTES))
     except FileNotFoundError as error:
         raise DataError(f"{path} is not there any more: check its folder.") from error
+    except DataError:
+        raise
     except ValueError as error:
         raise DataError(f"{path} is no XML that is read ({brief(error)}): mend or remove it.") from error
 
 
 def parse_xml(content: bytes) -> Element:
     """Return the root of an XML text; raise ValueError as ``read_xml`` does DataError."""
-    builder, depth = TreeBuilder(), 0
+    builder, depth, count = TreeBuilder(), 0, 0
 
     def start(tag: str, attributes: dict[str, str]) -> None:
-        nonlocal depth
-        depth += 1
+        nonlocal depth, count
+        depth, count = depth + 1, count + 1
+        if count > ELEMENTS:
+            raise ValueError(f"it has more than {ELEMENTS:,} elements")
         if depth > DEPTH:
             raise ValueError(f"it has more than {DEPTH} elements within one another")
         builder.start(tag, attributes)
@@ -60,6 +67,6 @@ def parse_xml(content: bytes) -> Element:
     parser.StartDoctypeDeclHandler = parser.EntityDeclHandler = refuse
     try:
         parser.Parse(content, True)
-    except ExpatError as error:
+    except (ExpatError, LookupError) as error:  # the latter where Python does not know the encoding that it names
         raise ValueError(brief(error)) from error
     return builder.close()

@@ -9,29 +9,37 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from botzoo.sources.targets.pictures import MOST
+
 BITS = 5  # of a number in each letter of compressed run lengths
 LONGEST = 12  # letters of one number, which has 60 bits then
+
+NO_NUMBERS = (TypeError, ValueError, OverflowError)
+"""What anything else in the place of numbers ends in."""
 
 
 def area_of(outline: Any) -> float | None:
     """Return the area in pixels of polygons, a list of [x, y, x, y, ...], or of run lengths; None where it is neither.
 
-    The parts of an object that lie over one another are counted twice.
+    The parts of an object that lie over one another are counted twice. An area that no picture has is none either.
     """
     try:
         if isinstance(outline, dict):
-            return float(sum(run_lengths(outline["counts"])[1::2]))  # the first run is of what is outside
-        with np.errstate(over="ignore", invalid="ignore"):  # what is no finite number is refused by whoever asks
-            return sum(polygon_area(points) for points in _polygons(outline)) if outline else None
-    except (ArithmeticError, LookupError, TypeError, ValueError):
+            area: float = sum(run_lengths(outline["counts"])[1::2])  # the first run is of what is outside
+        elif outline:
+            area = sum(polygon_area(points) for points in _polygons(outline))
+        else:
+            return None
+    except (KeyError, *NO_NUMBERS):
         return None
+    return float(area) if area <= MOST else None
 
 
 def sides_of(outline: Any) -> list[float] | None:
     """Return left, top, width and height of the box around polygons or run lengths, None where it is neither."""
     try:
         points = _ends_of_runs(outline) if isinstance(outline, dict) else np.concatenate(_polygons(outline))
-    except (ArithmeticError, LookupError, TypeError, ValueError):
+    except (LookupError, *NO_NUMBERS):
         return None
     low, high = points.min(0), points.max(0)
     return [*low.tolist(), *(high - low).tolist()]
@@ -55,7 +63,7 @@ def _ends_of_runs(outline: dict[str, Any]) -> NDArray[np.float64]:
 
 def _polygons(outline: Any) -> list[NDArray[np.float64]]:
     found = [np.asarray(each, np.float64).reshape(-1, 2) for each in outline]
-    if not all(len(each) and np.isfinite(each).all() for each in found):
+    if not all(len(each) and np.abs(each).max() <= MOST for each in found):  # NaN is not, either
         raise ValueError
     return found
 

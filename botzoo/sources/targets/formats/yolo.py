@@ -20,9 +20,17 @@ from botzoo.sources.layouts.split_names import role_of
 from botzoo.sources.targets.assemble import Boxed, box_split, checked_boxes
 from botzoo.sources.targets.boxes import Boxes, BoxSplit, from_centres
 from botzoo.sources.targets.formats.outlines import polygon_area
-from botzoo.sources.targets.pictures import Pairs, files_named, is_kind, number, roles_of_folders, size_if_readable
+from botzoo.sources.targets.pictures import (
+    SIZELESS,
+    Pairs,
+    encoded_size,
+    files_named,
+    is_kind,
+    number,
+    roles_of_folders,
+)
 from botzoo.util.text import brief, counted, listing
-from botzoo.util.yaml_files import read_yaml
+from botzoo.util.yaml_files import mapping_in
 
 NAMES = ("classes.txt", "obj.names", "classes.names")
 """Lists of the classes, one a line, where there is no data.yaml."""
@@ -42,10 +50,15 @@ def yolo_file(root: Path) -> Path | None:
     labels = bool(_label_files(root))
     for path in (each for each in found if each.suffix.lower() in (".yaml", ".yml")):
         usual = path.stem.lower() in USUAL  # others may be of anything
-        with nullcontext() if usual else suppress(ConfigError):
-            if (usual or labels) and "names" in read_yaml(path, as_text=True):
+        with nullcontext() if usual else suppress(ConfigError, DataError):
+            if (usual or labels) and "names" in _told(path):
                 return path
     return next((path for path in found if path.name.lower() in NAMES), None) if labels else None
+
+
+def _told(file: Path) -> dict[str, Any]:
+    """Return what a YAML file says, all of it as text; raise ConfigError or DataError where it cannot be read."""
+    return mapping_in(read_text(file), file, as_text=True)
 
 
 def _label_files(root: Path) -> list[str]:
@@ -71,7 +84,7 @@ def open_yolo(name: str, root: Path, file: Path, options: SourceOptions) -> Imag
         DataError: a line is no box, or is of a class that has no name; or as ``checked_boxes``.
         ConfigError: the YAML file is damaged.
     """
-    told = read_yaml(file, as_text=True) if file.suffix.lower() in (".yaml", ".yml") else {}
+    told = _told(file) if file.suffix.lower() in (".yaml", ".yml") else {}
     class_names = _class_names(told["names"], file) if told else _lines(file)
     found = Found(root)
     roles, notes = _roles(name, found, told, file, options)
@@ -90,12 +103,19 @@ def open_yolo(name: str, root: Path, file: Path, options: SourceOptions) -> Imag
         notes.append(f"{counted(bare, 'image')} without a text file: nothing is on them")
     entries: dict[str, list[Boxed]] = {}
     for i in chosen:
-        height, width = size_if_readable(Path(found.files[i]))
-        sides = (height, width) if height and width else (1, 1)  # of no image, boxes stay shares
-        boxes = _read_boxes(at[i], *sides, class_names, file) if i in at else Boxes.of()
-        entries.setdefault(roles[i], []).append(Boxed(i, boxes, height, width))
+        entries.setdefault(roles[i], []).append(_entry(i, found.files[i], at.get(i), class_names, file))
     splits = {role: box_split(role, each, found) for role, each in entries.items()}
     return checked_boxes(name, splits, class_names, notes, declared=True)
+
+
+def _entry(place: int, image: str, text: Path | None, class_names: Sequence[str], names_in: Path) -> Boxed:
+    """Return an image with the boxes in its ``text``, which are shares of its sides; without one nothing is on it."""
+    try:
+        height, width = encoded_size(Path(image), image)
+    except DataError:
+        return Boxed(place, Boxes.of(), problem=SIZELESS)
+    boxes = _read_boxes(text, height, width, class_names, names_in) if text is not None else Boxes.of()
+    return Boxed(place, boxes, height, width)
 
 
 def _class_names(names: Any, file: Path) -> list[str]:

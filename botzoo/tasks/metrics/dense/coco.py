@@ -28,17 +28,27 @@ class CocoFigures(NamedTuple):
     by_class: NDArray[np.float64]  # (K,), as ``map``
 
 
+def library() -> tuple[Any, Any]:
+    """Return the library's classes of a data set and of its evaluation.
+
+    Raises:
+        ConfigError: it is not there.
+    """
+    try:
+        from faster_coco_eval import COCO, COCOeval_faster
+    except ImportError as error:
+        raise ConfigError("Figures of boxes need faster-coco-eval: pip install 'botzoo[detection]'.") from error
+    return COCO, COCOeval_faster
+
+
 def coco_figures(found: Sequence[Detections], true: Sequence[Boxes], classes: int) -> CocoFigures:
     """Return COCO's figures of N images; objects that are difficult count as any other, as COCO knows no such.
 
     Raises:
         ConfigError: the library is not there.
     """
-    try:
-        from faster_coco_eval import COCO, COCOeval_faster
-    except ImportError as error:
-        raise ConfigError("Figures of boxes need faster-coco-eval: pip install 'botzoo[detection]'.") from error
-    there = COCO(
+    data_set, evaluation = library()
+    there = data_set(
         {
             "images": [{"id": i + 1} for i in range(len(true))],
             "categories": [{"id": k, "name": str(k)} for k in range(classes)],
@@ -46,7 +56,7 @@ def coco_figures(found: Sequence[Detections], true: Sequence[Boxes], classes: in
         }
     )
     said = [*_said(found)]
-    precision = _precision(COCOeval_faster, there, said) if said else _nothing_found(true, classes)
+    precision = _precision(evaluation, there, said) if said else _nothing_found(true, classes)
     by_class = np.array([_mean(precision[:, k, 0]) for k in range(classes)])
     small, medium, large = (_mean(precision[..., 1 + k]) for k in range(len(SIZES)))
     every = precision[..., 0]

@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from botzoo.tasks.metrics.dense.regions import pixel_accuracy
+from botzoo.tasks.metrics.dense import regions
 from botzoo.tasks.metrics.metric import Metric
 from botzoo.tasks.metrics.resampling import Resampled
 
@@ -27,15 +27,12 @@ class WeightedPixels(Resampled):
 
 def accuracy(of: WeightedPixels) -> Floats:
     """Return the share of pixels that are right, shape (R,)."""
-    return 100 * pixel_accuracy(of.counts)
+    return 100 * regions.pixel_accuracy(of.counts)
 
 
 def mean_accuracy(of: WeightedPixels) -> Floats:
     """Return the mean over the classes that occur of the share of their pixels that are right, shape (R,)."""
-    right, there = of.counts[:, 0], of.counts[:, 1]
-    each: Floats = np.full(there.shape, np.nan)
-    np.divide(right, there, out=each, where=there > 0)
-    return 100 * np.asarray(np.nanmean(each, 1), np.float64)
+    return 100 * regions.mean_accuracy(of.counts)
 
 
 PIXEL_METRICS: tuple[Metric, ...] = (

@@ -33,25 +33,34 @@ def counts_of(matrix: NDArray[np.int64]) -> Counts:
 def intersection_over_union(counts: Counts) -> NDArray[np.float64]:
     """Return that of each class in [0, 1], shape (..., K); NaN of classes that are neither there nor said."""
     right, there, said = (counts[..., k, :] for k in range(3))
-    union = there + said - right
-    found: NDArray[np.float64] = np.full(union.shape, np.nan)
-    np.divide(right, union, out=found, where=union > 0)
-    return found
+    return shares(right, there + said - right)
 
 
 def mean_iou(counts: Counts) -> NDArray[np.float64]:
     """Return the mean over the classes that are there or said, in [0, 1], shape (...); NaN where there is none."""
-    each = intersection_over_union(counts)
-    some = (~np.isnan(each)).sum(-1)
-    found: NDArray[np.float64] = np.full(some.shape, np.nan)
-    np.divide(np.nansum(each, -1), some, out=found, where=some > 0)
-    return found
+    return mean_known(intersection_over_union(counts))
 
 
 def pixel_accuracy(counts: NDArray[np.integer | np.floating]) -> NDArray[np.float64]:
-    """Return the share of pixels that are right, in [0, 1], shape (...)."""
-    right, there = counts[..., 0, :].sum(-1), counts[..., 1, :].sum(-1)
-    return np.asarray(right / np.maximum(there, 1), np.float64)
+    """Return the share of pixels that are right, in [0, 1], shape (...); NaN where none has a class."""
+    return shares(counts[..., 0, :].sum(-1), counts[..., 1, :].sum(-1))
+
+
+def mean_accuracy(counts: NDArray[np.integer | np.floating]) -> NDArray[np.float64]:
+    """Return the mean over the classes that are there of the share of their pixels that are right, as ``mean_iou``."""
+    return mean_known(shares(counts[..., 0, :], counts[..., 1, :]))
+
+
+def shares(parts: NDArray[np.integer | np.floating], wholes: NDArray[np.integer | np.floating]) -> NDArray[np.float64]:
+    """Return parts / wholes, NaN where the whole is 0."""
+    found: NDArray[np.float64] = np.full(np.shape(wholes), np.nan)
+    np.divide(parts, wholes, out=found, where=wholes > 0)
+    return found
+
+
+def mean_known(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the mean over the last axis of what is not NaN; NaN where nothing is."""
+    return shares(np.nansum(values, -1), (~np.isnan(values)).sum(-1))
 
 
 def resampled_counts(counts: Counts, groups: GroupNumbers | None = None) -> Counts:

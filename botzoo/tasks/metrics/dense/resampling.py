@@ -24,6 +24,12 @@ def resamples(images: int, groups: GroupNumbers | None = None) -> Iterator[NDArr
 
 
 def interval(resampled: NDArray[np.float64]) -> tuple[float, float]:
-    """Return the 95 % interval of a figure, or of a difference, whose values in the resamples are given, shape (R,)."""
-    low, high = np.nanpercentile(resampled, (2.5, 97.5))
+    """Return the 95 % interval of a figure, or of a difference, whose values in the resamples are given, shape (R,).
+
+    Resamples in which it is not defined, NaN, do not count; where it is in none, neither is the interval.
+    """
+    known = resampled[~np.isnan(resampled)]
+    if not len(known):
+        return float("nan"), float("nan")
+    low, high = np.percentile(known, (2.5, 97.5))
     return float(low), float(high)
