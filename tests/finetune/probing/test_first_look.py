@@ -178,6 +178,8 @@ def test_of_too_many_classes_there_is_no_probe_and_a_run_starts_without(
     monkeypatch.setattr("botzoo_finetune.probing.probe.MOST_CLASSES", 2)
     options = ["--dataset", photos, "--model", pretrained, *OPTIONS]
     assert command(*options, "--probe") == 2
-    assert "A probe is of 2 classes at most; photos has 3: leave it out." in capsys.readouterr().err.replace(f"{photos}", "photos")
+    assert "A probe is of 2 classes at most; photos has 3: leave it out." in capsys.readouterr().err.replace(
+        f"{photos}", "photos"
+    )
     assert command(*options, "--output", tmp_path / "run") == 0
     assert "the classifier starts at random: a probe is of 2 classes" in (tmp_path / "run" / "log.txt").read_text()
