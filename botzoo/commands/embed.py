@@ -27,7 +27,7 @@ from botzoo.results.card.claim import claim_in_card
 from botzoo.results.card.usage import usage_code
 from botzoo.results.summary import print_to_terminal
 from botzoo.training.recording.checkpoint import BEST, load_newest, load_weights, save, save_weights
-from botzoo.util.files import parse_json, read_sealed, sha256_of
+from botzoo.util.files import parse_json, read_sealed, sha256_of, take_mode
 
 PICTURES = ("confusion.png", "learning_curve.png", "per_class.csv")
 
@@ -83,7 +83,7 @@ def _pack(run: Path, license: str, weights: Path, cards: Path, name: str) -> Non
     model, file, pictures = run / "model", weights / f"{name}.safetensors", cards / name
     tensors = load_file(model / "model.safetensors")
     save_file({key: _halved(tensor) for key, tensor in tensors.items()}, file, {"format": "pt"})
-    file.chmod((model / "config.json").stat().st_mode)  # safetensors writes for the owner alone
+    take_mode(file, model / "config.json")
     config = json.loads((model / "config.json").read_text(encoding="utf-8"))
     names, temperature = config["label_names"], temperature_in(config)
     usage = USAGE.format(code=usage_code(name, len(names), ours=True, temperature=temperature))

@@ -1,11 +1,9 @@
 """The model folder: weights and config.json that timm, transformers and the Hub load as they are."""
 
 import json
-from contextlib import suppress
 from copy import deepcopy
 from hashlib import sha256
 from pathlib import Path
-from stat import S_IMODE
 from typing import Any
 
 from safetensors.torch import save_file
@@ -14,7 +12,7 @@ from torch import nn
 from botzoo.models.foreign import read_config
 from botzoo.models.networks import bot_resnet
 from botzoo.models.preprocessing import Preprocessing
-from botzoo.util.files import own_folder, write_json, written_whole
+from botzoo.util.files import own_folder, take_mode, write_json, written_whole
 
 _IN_TIMM = bot_resnet.IN_TIMM | {"inception_v3_bot": ("inception_v3", {}), "mobilenet_v1_bot": ("mobilenetv1_100", {})}
 
@@ -102,5 +100,4 @@ def write_model_folder(
     if problem_type != "single_label_classification":  # which is what all take for granted
         config["problem_type"] = problem_type
     write_json(file, config, exact=True)
-    with suppress(OSError):  # safetensors leaves its file to its owner alone, whatever the umask
-        weights.chmod(S_IMODE(file.stat().st_mode))
+    take_mode(weights, file)

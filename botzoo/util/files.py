@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from stat import S_IMODE
 from typing import Any, TypeVar
 
 from botzoo.util.outgoing import as_json, public, squeezed
@@ -52,6 +53,12 @@ def written_whole(path: Path) -> Iterator[Path]:
         sync(path.parent)
     finally:
         _remove(part)
+
+
+def take_mode(path: Path, like: Path) -> None:
+    """Let those read ``path`` who may read ``like``: safetensors leaves its files to their owner alone, whatever the umask."""
+    with suppress(OSError):
+        path.chmod(S_IMODE(like.stat().st_mode))
 
 
 def _remove(path: Path) -> None:

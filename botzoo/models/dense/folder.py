@@ -18,7 +18,7 @@ from botzoo.models.dense.segmenter import Segmenter, needs_pyramid
 from botzoo.models.folder import timm_architecture
 from botzoo.models.foreign import decoding_in, meta_network, read_config, read_file, read_shapes, shortened
 from botzoo.models.preprocessing import Preprocessing, Size
-from botzoo.util.files import own_folder, write_json, written_whole
+from botzoo.util.files import own_folder, take_mode, write_json, written_whole
 from botzoo.util.text import counted, listing
 
 Dense = Detector | Segmenter
@@ -103,6 +103,7 @@ def write_dense_folder(
     if decoding := p.decoding.as_json():
         config["decoding"] = decoding
     write_json(folder / "config.json", config, exact=True)
+    take_mode(folder / "model.safetensors", folder / "config.json")
 
 
 def _head(module: Dense) -> dict[str, Any]:

@@ -164,6 +164,11 @@ def test_a_folder_gives_the_same_answers(network: Network, tmp_path: Path, kind:
             list(IMAGES) if kind == "faster_rcnn_fpn" else IMAGES), rtol=0, atol=0)  # fmt: skip
 
 
+def test_who_reads_the_config_reads_the_weights(network: Network, tmp_path: Path) -> None:
+    write_dense_folder(tmp_path, segmenter(network, "fpn", 2), network.preprocessing, ["cat", "dog"], tag="t")
+    assert len({(tmp_path / name).stat().st_mode for name in ("config.json", "model.safetensors")}) == 1
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
