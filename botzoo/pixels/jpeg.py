@@ -32,7 +32,7 @@ def fast_decoder() -> Callable[[bytes], Any] | None:
     if not features.check("libjpeg_turbo"):
         return None
     try:
-        from torchcodec.decoders import decode_jpeg  # type: ignore[import-not-found, unused-ignore]
+        from torchcodec.decoders import decode_jpeg  # type: ignore[import-not-found, attr-defined, unused-ignore]
     except (ImportError, OSError, RuntimeError):  # not there, or made for another torch
         return None
     return decode_jpeg  # type: ignore[no-any-return, unused-ignore]

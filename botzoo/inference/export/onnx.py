@@ -92,7 +92,7 @@ def export(model: Model, path: Path) -> Iterator[str]:
     """
     try:
         import onnx  # type: ignore[import-not-found, unused-ignore]
-        import onnxruntime  # type: ignore[import-not-found, unused-ignore]
+        import onnxruntime  # type: ignore[import-not-found, import-untyped, unused-ignore]
         import onnxscript  # type: ignore[import-not-found, unused-ignore]  # noqa: F401 (torch wants it)
     except ImportError as error:
         raise ConfigError(f"ONNX needs {error.name}: pip install 'botzoo[onnx]'.") from error
