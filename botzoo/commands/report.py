@@ -60,11 +60,11 @@ def _of_model(folder: Path, data: str | None, output: Path | None, *, overwrite:
             f"{folder} is a model without its run, which has the answers: give labelled images with --data."
         )
 
-    from botzoo.report.models import judged
+    from botzoo.report.models import evaluated_model
     from botzoo.report.page import NAME, check_replaceable, write_report
 
     output = output or Path(NAME)
     check_replaceable(output, overwrite=overwrite)
-    record, material = judged(folder, data)
+    record, material = evaluated_model(folder, data)
     write_report(record, output, material, overwrite=overwrite)
     return output

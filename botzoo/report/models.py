@@ -1,4 +1,4 @@
-"""A model folder that no run is beside, with labelled images to judge it by: as much of a record as there is."""
+"""A model folder that no run is beside, with labelled images to evaluate it on: as much of a record as there is."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -27,7 +27,7 @@ from botzoo.util.outgoing import plain
 from botzoo.util.text import listing
 
 
-def judged(folder: Path, dataset: str) -> tuple[RunRecord, Material]:
+def evaluated_model(folder: Path, dataset: str) -> tuple[RunRecord, Material]:
     """Evaluate the model in ``folder`` on a data set: on its test split, else its validation split, else all images.
 
     Raises:

@@ -30,7 +30,7 @@ from botzoo.tasks.detector_for import check_anchors, detector_on, suiting
 from botzoo.tasks.metrics.dense.coco import CocoFigures, coco_figures, library
 from botzoo.tasks.metrics.dense.matching import COCO_THRESHOLDS, Detections, match_coco
 from botzoo.tasks.metrics.dense.precision import AveragePrecision, area, eleven_points
-from botzoo.tasks.metrics.dense.resampling import interval
+from botzoo.tasks.metrics.dense.resampling import Bootstrapped
 from botzoo.tasks.metrics.resampling import GroupNumbers, Times
 from botzoo.tasks.objective import Objective
 from botzoo.tasks.task import Answers, Headline, PerImage
@@ -49,7 +49,7 @@ SCALES = 1.0, 1.0
 
 
 @dataclass(frozen=True, eq=False)
-class DetectionEvaluation:
+class DetectionEvaluation(Bootstrapped):
     """The boxes that a network found on each of the N images of a split, and those that are there.
 
     Attributes:
@@ -133,14 +133,6 @@ class DetectionEvaluation:
         counts = np.bincount(labels)
         there = counts[counts > 0]
         return 100 / (float(there.min()) * len(there)) if len(there) else 100.0
-
-    def interval(self) -> tuple[float, float]:
-        """Return the 95 % interval of ``score``, in per cent: percentiles of a bootstrap over images, or their groups."""
-        return interval(self._resampled)
-
-    def gain(self, before: DetectionEvaluation) -> tuple[float, float, float]:
-        """Return the gain and its interval: percentiles of a bootstrap, of which each resample has the same images of both."""
-        return self.score - before.score, *interval(self._resampled - before._resampled)
 
     @cached_property
     def _resampled(self) -> NDArray[np.float64]:

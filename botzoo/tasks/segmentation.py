@@ -36,7 +36,7 @@ from botzoo.tasks.metrics.dense.regions import (
     mean_iou,
     resampled_iou,
 )
-from botzoo.tasks.metrics.dense.resampling import interval
+from botzoo.tasks.metrics.dense.resampling import Bootstrapped
 from botzoo.tasks.metrics.resampling import GroupNumbers, Times
 from botzoo.tasks.objective import Objective
 from botzoo.tasks.task import Answers, Headline, PerImage
@@ -54,7 +54,7 @@ LENGTH = Length(seen=12_000, fewest=10, most=60)
 
 
 @dataclass(frozen=True, eq=False)
-class SegmentationEvaluation:
+class SegmentationEvaluation(Bootstrapped):
     """What a network said of each of the N images of a split, K classes.
 
     Attributes:
@@ -114,13 +114,6 @@ class SegmentationEvaluation:
     def confusion(self) -> NDArray[np.int64] | None:
         """What the pixels of all images are (rows) and were said to be, shape (K, K); None where that was not kept."""
         return None if self.matrices is None else self.matrices.sum(0, np.int64)
-
-    def interval(self) -> tuple[float, float]:
-        return interval(self._resampled)
-
-    def gain(self, before: SegmentationEvaluation) -> tuple[float, float, float]:
-        """Return the gain and its interval: percentiles of a bootstrap, of which each resample has the same images of both."""
-        return self.score - before.score, *interval(self._resampled - before._resampled)
 
     @cached_property
     def _resampled(self) -> NDArray[np.float64]:

@@ -9,7 +9,7 @@ import pytest
 
 from botzoo.commands import report
 from botzoo.errors import BotzooError
-from botzoo.report.models import judged
+from botzoo.report.models import evaluated_model
 from botzoo.results.record import RunRecord
 from conftest import write_photos
 from running import write_teacher
@@ -26,7 +26,7 @@ def test_it_writes_into_the_run_s_folder_or_where_it_is_told(finished_run: Path,
 
 @pytest.mark.slow
 def test_a_model_without_its_run_is_evaluated_on_images_that_are_given(finished_run: Path, photos: Path) -> None:
-    record, material = judged(finished_run / "model", str(photos))
+    record, material = evaluated_model(finished_run / "model", str(photos))
     known = RunRecord.load(finished_run)
     name = {name: i for i, name in enumerate(record.image_names)}
     rows = [name[one] for one in known.image_names]
@@ -38,7 +38,7 @@ def test_a_model_without_its_run_is_evaluated_on_images_that_are_given(finished_
 def test_classes_are_matched_by_their_names(photos: Path, tmp_path: Path) -> None:
     folder = tmp_path / "model"
     write_teacher(folder, classes=4)
-    record, _ = judged(folder, str(photos))
+    record, _ = evaluated_model(folder, str(photos))
     assert record.class_names == ["class0", "class1", "class2", "class3"]
     assert np.bincount(record.evaluation.labels).tolist() == [20, 20, 20]
 

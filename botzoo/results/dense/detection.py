@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from botzoo.pages.overlays import BoxMarks, Marks
 from botzoo.results.card import sections
 from botzoo.results.card.claim import eval_result
-from botzoo.results.dense.faults import OVERLAP, WORDS, Judgement, judgement
+from botzoo.results.dense.faults import OVERLAP, WORDS, ErrorAnalysis, error_analysis
 from botzoo.results.dense.figures import BoxFigures, Figure, box_figures, box_summary
 from botzoo.results.dense.looking import Look
 from botzoo.results.dense.shared import TELLING, Confusion, figures_table, shown_answers, terminal_lines
@@ -45,7 +45,7 @@ def eval_results(record: RunRecord) -> list[EvalResult]:
 
 def at_threshold(record: RunRecord) -> tuple[int, int, int, int]:
     """Return how many objects are there, how many boxes are sure, how many of these are right, and the classes' confusions."""
-    there, found, right = judgement(record.evaluation).by_class(len(record.class_names))
+    there, found, right = error_analysis(record.evaluation).by_class(len(record.class_names))
     return int(there.sum()), int(found.sum()), int(right.sum()), int((found - right).sum())
 
 
@@ -83,14 +83,14 @@ def results(record: RunRecord) -> Iterator[str]:
     yield from per_class(every, len(record.class_names), NOUN, NOUNS)
     yield f"Average precision needs no threshold; precision and recall are those of a score of {GIVEN:g}."
     yield "### Mistakes"
-    yield from mistakes(judgement(record.evaluation))
+    yield from mistakes(error_analysis(record.evaluation))
     yield from shown_answers(record, MARKS)
     yield from sections.learning_curve(record)
 
 
-def mistakes(judged: Judgement) -> Iterator[str]:
+def mistakes(analysed: ErrorAnalysis) -> Iterator[str]:
     """Yield a table of what became of the boxes that are sure, and of what was missed."""
-    counts = counts_of(judged)
+    counts = counts_of(analysed)
     if not sum(counts.values()):
         yield f"At a score of {GIVEN:g} no box is wrong and no object is missed."
         return
@@ -107,11 +107,11 @@ SAYS = {
 """What each kind of mistake is."""
 
 
-def counts_of(judged: Judgement) -> dict[str, int]:
+def counts_of(analysed: ErrorAnalysis) -> dict[str, int]:
     """Return how many mistakes of each kind of ``SAYS`` there are."""
-    verdicts = np.concatenate([np.empty(0, int), *(one.verdict for one in judged.each)])
+    verdicts = np.concatenate([np.empty(0, int), *(one.verdict for one in analysed.each)])
     numbers = np.bincount(verdicts, minlength=len(WORDS)).tolist()
-    by_word = dict(zip(WORDS, numbers, strict=True)) | {"missed": sum(int(one.missed.sum()) for one in judged.each)}
+    by_word = dict(zip(WORDS, numbers, strict=True)) | {"missed": sum(int(one.missed.sum()) for one in analysed.each)}
     return {what: by_word[what] for what in SAYS}
 
 
@@ -150,19 +150,19 @@ def terminal(record: RunRecord) -> Iterator[str]:
 
 def losses(evaluation: Any) -> NDArray[np.float64]:
     """Return 1 - F1 of each image, shape (N,)."""
-    return judgement(evaluation).losses
+    return error_analysis(evaluation).losses
 
 
 def line(evaluation: Any, i: int) -> str:
     """Return how many objects of image ``i`` were found, and how many boxes are wrong."""
-    one = judgement(evaluation).each[i]
+    one = error_analysis(evaluation).each[i]
     wrong = int(one.wrong.sum())
     return f"{one.right:,} of {counted(one.there, 'object')} found, {wrong:,} of {len(one.found):,} boxes wrong"
 
 
 def marks(evaluation: Any, i: int, look: Look) -> tuple[Marks, Marks | None]:
     """Return the objects of image ``i`` and the boxes that are sure; the picture is not looked at."""
-    one, true = judgement(evaluation).each[i], evaluation.boxes[i]
+    one, true = error_analysis(evaluation).each[i], evaluation.boxes[i]
     height, width = (int(side) for side in evaluation.size[i])
     there = BoxMarks(true.corners, true.labels, (width, height), faulty=one.missed)
     return there, BoxMarks(one.found.corners, one.found.labels, (width, height), one.found.scores, one.wrong)
@@ -182,7 +182,7 @@ def same(first: Any, second: Any) -> bool:
 
 def confusion(record: RunRecord) -> Confusion | None:
     """Return as what objects were found, with a row for boxes on nothing and a column for what was missed."""
-    matrix = judgement(record.evaluation).matrix(len(record.class_names))
+    matrix = error_analysis(record.evaluation).matrix(len(record.class_names))
     says = (
         f"Rows are the objects that are there, columns the boxes with a score of {GIVEN:g} or more and an overlap of "
         f"{OVERLAP:g}. Boxes on nothing are those that no object accounts for, or none that is left."
@@ -202,8 +202,8 @@ def verdict(record: RunRecord) -> str:
 
 def hints(record: RunRecord) -> Iterator[tuple[str, float]]:
     """Yield what the commonest kind of mistake is, and whether missed objects are small to the network, with their shares."""
-    judged = judgement(record.evaluation)
-    counts = counts_of(judged)
+    analysed = error_analysis(record.evaluation)
+    counts = counts_of(analysed)
     kind, number = max(counts.items(), key=lambda item: item[1])
     total = max(sum(counts.values()), 1)
     if number >= TELLING * total and number > 1:
@@ -229,7 +229,7 @@ CURES = {
 def missed_sides(record: RunRecord) -> NDArray[np.float64]:
     """Return the sides of the missed objects, roots of their areas, in pixels of the network's input."""
     found, longer = [], max(record.size.height, record.size.width)
-    each = zip(judgement(record.evaluation).each, record.evaluation.boxes, record.evaluation.size, strict=True)
+    each = zip(error_analysis(record.evaluation).each, record.evaluation.boxes, record.evaluation.size, strict=True)
     for one, true, size in each:
         found.append(np.sqrt(true.areas[one.missed].astype(np.float64)) * longer / max(int(max(size)), 1))
     return np.concatenate([np.empty(0), *found])

@@ -27,7 +27,7 @@ WORDS = ("right", "wrong class", "double", "misplaced", "nothing there", "in a c
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
+class ImageErrors:
     """The d surest boxes found on an image, the likeliest first, and its g objects.
 
     Attributes:
@@ -66,7 +66,7 @@ class Judged:
         return int(self.wrong.sum() + self.missed.sum())
 
 
-def judge(found: Detections, true: Boxes) -> Judged:
+def analyse(found: Detections, true: Boxes) -> ImageErrors:
     """Judge the boxes of an image with a score of ``GIVEN`` or more; the likeliest chooses its object first."""
     order = np.argsort(-found.scores, kind="stable")
     order = order[found.scores[order] >= GIVEN]
@@ -79,7 +79,7 @@ def judge(found: Detections, true: Boxes) -> Judged:
         verdict[d], nearest[d] = _verdict(shares[d], same[d], free, true.crowd)
         if verdict[d] == RIGHT:
             free[nearest[d]] = False
-    return Judged(sure, verdict, nearest, free & ~true.crowd, int((~true.crowd).sum()))
+    return ImageErrors(sure, verdict, nearest, free & ~true.crowd, int((~true.crowd).sum()))
 
 
 def _verdict(shares: NDArray[np.float64], same: Flags, free: Flags, crowd: Flags) -> tuple[int, int]:
@@ -102,10 +102,10 @@ def _verdict(shares: NDArray[np.float64], same: Flags, free: Flags, crowd: Flags
 
 
 @dataclass(frozen=True, eq=False)
-class Judgement:
-    """What was judged of N images."""
+class ErrorAnalysis:
+    """What was right and wrong on N images."""
 
-    each: Sequence[Judged]
+    each: Sequence[ImageErrors]
     true: Sequence[Boxes]
 
     @cached_property
@@ -148,7 +148,7 @@ class Judgement:
 
 
 @lru_cache(maxsize=2)  # card, table and page each ask for it
-def judgement(evaluation: Any) -> Judgement:
+def error_analysis(evaluation: Any) -> ErrorAnalysis:
     """Return what became of all boxes of an evaluation."""
     both = zip(evaluation.detections, evaluation.boxes, strict=True)
-    return Judgement([judge(found, true) for found, true in both], evaluation.boxes)
+    return ErrorAnalysis([analyse(found, true) for found, true in both], evaluation.boxes)

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from botzoo.results.dense.faults import judgement
+from botzoo.results.dense.faults import error_analysis
 from botzoo.tasks.metrics.dense.coco import SIZES
 from botzoo.tasks.metrics.dense.matching import of_size
 from botzoo.tasks.metrics.dense.precision import AveragePrecision
@@ -104,7 +104,7 @@ class RegionFigures:
 
 def box_figures(evaluation: Any, class_names: Sequence[str]) -> list[BoxFigures]:
     """Return the figures of every class with objects to be found in the evaluated split, in the order of ``class_names``."""
-    objects, found, right = judgement(evaluation).by_class(len(class_names))
+    objects, found, right = error_analysis(evaluation).by_class(len(class_names))
     if not objects.any():
         return []
     precision: AveragePrecision = evaluation.precision

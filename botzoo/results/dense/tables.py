@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from botzoo.results.dense.faults import MISPLACED, RIGHT, WORDS, WRONG_CLASS, judgement
+from botzoo.results.dense.faults import MISPLACED, RIGHT, WORDS, WRONG_CLASS, error_analysis
 from botzoo.tasks.task import Answers, Task
 
 Row = tuple[Any, ...]
@@ -77,9 +77,9 @@ class BoxAnswers(_Answers):
         return ["file", "mistake", "label", "answer", "score", *self.columns[3:]], self._errors()
 
     def _errors(self) -> Iterator[Row]:
-        judged = judgement(self.evaluation)
-        for i in judged.worst().tolist():
-            one, true, names = judged.each[i], judged.true[i], self.class_names
+        analysed = error_analysis(self.evaluation)
+        for i in analysed.worst().tolist():
+            one, true, names = analysed.each[i], analysed.true[i], self.class_names
             for k in np.flatnonzero(one.wrong).tolist():
                 verdict, at = int(one.verdict[k]), int(one.nearest[k])
                 known = RIGHT < verdict <= MISPLACED or verdict == WRONG_CLASS

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from botzoo.results.dense.faults import DOUBLE, IGNORED, MISPLACED, NOTHING, RIGHT, WRONG_CLASS, judge, judgement
+from botzoo.results.dense.faults import DOUBLE, IGNORED, MISPLACED, NOTHING, RIGHT, WRONG_CLASS, analyse, error_analysis
 from botzoo.sources.targets.boxes import Boxes
 from botzoo.tasks.metrics.dense.matching import Detections, match_coco
 
@@ -24,28 +24,28 @@ OBJECT = [10, 10, 50, 50]
     ],
 )
 def test_a_box_beside_one_object(corners: list[int], label: int, verdict: int) -> None:
-    judged = judge(Detections.of([corners], [label], [0.9]), Boxes.of([OBJECT], [0]))
-    assert (judged.verdict.tolist(), judged.missed.tolist()) == ([verdict], [verdict != RIGHT])
+    analysed = analyse(Detections.of([corners], [label], [0.9]), Boxes.of([OBJECT], [0]))
+    assert (analysed.verdict.tolist(), analysed.missed.tolist()) == ([verdict], [verdict != RIGHT])
 
 
 def test_the_likelier_of_two_boxes_on_an_object_is_right_and_the_other_a_double() -> None:
-    judged = judge(Detections.of([OBJECT, [12, 10, 50, 50]], [0, 0], [0.6, 0.8]), Boxes.of([OBJECT], [0]))
-    assert judged.verdict.tolist() == [RIGHT, DOUBLE]
-    assert judged.loss == pytest.approx(1 - 2 / 3)
+    analysed = analyse(Detections.of([OBJECT, [12, 10, 50, 50]], [0, 0], [0.6, 0.8]), Boxes.of([OBJECT], [0]))
+    assert analysed.verdict.tolist() == [RIGHT, DOUBLE]
+    assert analysed.loss == pytest.approx(1 - 2 / 3)
 
 
 def test_what_is_found_in_a_crowd_is_neither_right_nor_wrong() -> None:
-    judged = judge(Detections.of([[12, 12, 30, 30]], [0], [0.9]), Boxes.of([OBJECT], [0], crowd=[True]))
-    assert (judged.verdict.tolist(), judged.loss, judged.faults) == ([IGNORED], 0.0, 0)
+    analysed = analyse(Detections.of([[12, 12, 30, 30]], [0], [0.9]), Boxes.of([OBJECT], [0], crowd=[True]))
+    assert (analysed.verdict.tolist(), analysed.loss, analysed.faults) == ([IGNORED], 0.0, 0)
 
 
 def test_boxes_below_the_threshold_do_not_count() -> None:
-    judged = judge(Detections.of([OBJECT], [0], [0.49]), Boxes.of([OBJECT], [0]))
-    assert (len(judged.found), judged.missed.tolist(), judged.loss) == (0, [True], 1.0)
+    analysed = analyse(Detections.of([OBJECT], [0], [0.49]), Boxes.of([OBJECT], [0]))
+    assert (len(analysed.found), analysed.missed.tolist(), analysed.loss) == (0, [True], 1.0)
 
 
 def test_an_image_without_anything_has_no_loss() -> None:
-    assert judge(Detections.of(), Boxes.of()).loss == 0
+    assert analyse(Detections.of(), Boxes.of()).loss == 0
 
 
 def random_image(seed: int) -> tuple[Detections, Boxes]:
@@ -59,22 +59,22 @@ def random_image(seed: int) -> tuple[Detections, Boxes]:
 @pytest.mark.parametrize("seed", range(20))
 def test_right_boxes_are_those_of_coco(seed: int) -> None:
     found, true = random_image(seed)
-    judged = judge(found, true)
+    analysed = analyse(found, true)
     for label in (0, 1):
         own = (found.labels == label) & (found.scores >= 0.5)
         of_class = true.take(true.labels == label)
         matches = match_coco(found.corners[own], found.scores[own], of_class, np.array([0.5]))
-        assert np.array_equal(judged.verdict[judged.found.labels == label] == RIGHT, matches.right[0])
-        assert np.array_equal(judged.verdict[judged.found.labels == label] == IGNORED, matches.ignored[0])
+        assert np.array_equal(analysed.verdict[analysed.found.labels == label] == RIGHT, matches.right[0])
+        assert np.array_equal(analysed.verdict[analysed.found.labels == label] == IGNORED, matches.ignored[0])
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_the_matrix_counts_each_object_and_each_wrong_box_once(seed: int) -> None:
     images = [random_image(10 * seed + k) for k in range(6)]
     found, true = zip(*images, strict=True)
-    judged = judgement(Evaluation(found, true))
-    there, sure, right = judged.by_class(2)
-    matrix = judged.matrix(2)
+    analysed = error_analysis(Evaluation(found, true))
+    there, sure, right = analysed.by_class(2)
+    matrix = analysed.matrix(2)
     assert np.array_equal(matrix[:2].sum(1), there)
     assert np.array_equal(matrix.diagonal()[:2], right)
     assert (matrix[:, :2].sum(0) <= sure).all()
@@ -93,5 +93,5 @@ class Evaluation(SimpleNamespace):
 def test_the_worst_images_come_first_and_those_without_faults_not_at_all() -> None:
     there = Boxes.of([OBJECT], [0])
     right, wrong = Detections.of([OBJECT], [0], [0.9]), Detections.of([OBJECT], [1], [0.9])
-    judged = judgement(Evaluation([right, Detections.of(), wrong], [there] * 3))
-    assert judged.worst().tolist() == [2, 1]
+    analysed = error_analysis(Evaluation([right, Detections.of(), wrong], [there] * 3))
+    assert analysed.worst().tolist() == [2, 1]

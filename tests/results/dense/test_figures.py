@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import jaccard_score, precision_score, recall_score
 
-from botzoo.results.dense.faults import judgement
+from botzoo.results.dense.faults import error_analysis
 from botzoo.results.dense.figures import box_figures, box_summary, region_figures
 from recorded import found_boxes, told_pixels
 
@@ -34,9 +34,9 @@ def test_a_class_without_objects_has_no_figures() -> None:
     assert [f.name for f in region_figures(told_pixels(), NAMES)] == ["ant", "bee", "cat"]
 
 
-def test_objects_and_boxes_are_counted_as_they_are_judged() -> None:
+def test_objects_and_boxes_are_counted_as_they_are_analysed() -> None:
     seen = found_boxes()
-    figures, (there, found, _) = box_figures(seen, NAMES[:3]), judgement(seen).by_class(3)
+    figures, (there, found, _) = box_figures(seen, NAMES[:3]), error_analysis(seen).by_class(3)
     assert [(f.objects, f.answers) for f in figures] == list(zip(there.tolist(), found.tolist(), strict=True))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from botzoo.results.dense.faults import judgement
+from botzoo.results.dense.faults import error_analysis
 from botzoo.results.predictions import predictions, write_predictions
 from recorded import a_record, found_boxes, told_pixels
 
@@ -32,9 +32,9 @@ def test_each_wrong_box_and_missed_object_is_an_error(tmp_path: Path) -> None:
     seen = found_boxes()
     write_predictions(a_record(tmp_path, ("ant", "bee", "cat"), seen, task="detection"))
     rows = read(tmp_path / "errors.csv")
-    judged = judgement(seen)
-    assert len(rows) == sum(one.faults for one in judged.each)
-    assert [*dict.fromkeys(row["file"] for row in rows)] == [f"{i}.png" for i in judged.worst()]
+    analysed = error_analysis(seen)
+    assert len(rows) == sum(one.faults for one in analysed.each)
+    assert [*dict.fromkeys(row["file"] for row in rows)] == [f"{i}.png" for i in analysed.worst()]
     assert all((row["mistake"] == "missed") == (row["answer"] == "") for row in rows)
 
 

@@ -65,10 +65,10 @@ def test_the_card_says_nothing_of_what_these_networks_do_not_have(task: str) -> 
 def test_the_mistakes_add_up_on_the_card() -> None:
     record = a_dense_record("detection")
     text = card(record)
-    judged = re.findall(r"^\| (?:missed|wrong class|double|misplaced|nothing there) \| ([\d,]+) \|", text, re.M)
+    analysed = re.findall(r"^\| (?:missed|wrong class|double|misplaced|nothing there) \| ([\d,]+) \|", text, re.M)
     said = re.search(r"missed (\d+) of (\d+) objects .* (\d+) of its (\d+) boxes were wrong", text)
     assert said is not None
-    assert sum(map(int, judged)) == int(said[1]) + int(said[3])
+    assert sum(map(int, analysed)) == int(said[1]) + int(said[3])
 
 
 def test_a_class_that_was_said_of_pixels_and_is_nowhere_is_named() -> None:

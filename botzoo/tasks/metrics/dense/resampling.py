@@ -1,6 +1,7 @@
 """Bootstrap over images: resamples that are the same for all networks, so that their differences are paired."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,3 +34,18 @@ def interval(resampled: NDArray[np.float64]) -> tuple[float, float]:
         return float("nan"), float("nan")
     low, high = np.percentile(known, (2.5, 97.5))
     return float(low), float(high)
+
+
+class Bootstrapped:
+    """An evaluation whose ``score``, in per cent, has its value in each resample of the images as ``_resampled``."""
+
+    score: Any
+    _resampled: Any  # shape (R,), the same resamples for all evaluations of as many images
+
+    def interval(self) -> tuple[float, float]:
+        """Return the 95 % interval of ``score``, in per cent: percentiles of a bootstrap over images, or their groups."""
+        return interval(self._resampled)
+
+    def gain(self, before: Any) -> tuple[float, float, float]:
+        """Return the gain and its interval: percentiles of a bootstrap, of which each resample has the same images of both."""
+        return self.score - before.score, *interval(self._resampled - before._resampled)
