@@ -5,6 +5,8 @@
 - loop: our training step, decoding, augmentation and data loading included, against the bare step of the same network on
   tensors that are already there, in the same precision. 1 would be no cost at all.
 - metric: the figures of an evaluation, without intervals, against all of the evaluation.
+- inference: answers for image files, from reading them to boxes or masks in their own pixels, against the bare forward pass of
+  the same network, in batches of the same size, on tensors that are already there. 1 would be no cost at all.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from collections.abc import Callable
 import torch
 from throughput import in_turn, show
 
+from botzoo.inference.dense.predictor import DensePredictor
 from botzoo.options.command_line import made
 from botzoo.training.autotune.memory import keep_freed_memory
 from botzoo.training.run import evaluate_split
@@ -25,6 +28,8 @@ from botzoo.training.state import Run
 from botzoo.training.steps.evaluation import gathered_answers
 from botzoo_finetune.config import FinetuneConfig
 from botzoo_finetune.run import transfer
+
+IMAGES = 64  # that are answered in a round
 
 
 def ready(folder: str, task: str) -> Run:
@@ -66,6 +71,25 @@ def metric(run: Run) -> None:
     print(f"metric / evaluation {(end - passed) / (end - began):.3f} of {end - began:.1f} s: {figures}", flush=True)
 
 
+def inference(run: Run, rounds: int) -> None:
+    split = run.images["validation"]
+    paths = [split.describe(i) for i in range(min(IMAGES, len(split)))]
+    network = run.model.eval()
+    own = "network", network, run.task, run.preprocessing, run.data.class_names, run.accelerator.device
+    predictor = DensePredictor(*own)
+    size = predictor.batch_size
+    images = torch.randn(size, 3, *run.preprocessing.shape, device=run.accelerator.device)
+    images = images.contiguous(memory_format=torch.channels_last)
+
+    @torch.inference_mode()
+    def bare() -> None:
+        for first in range(0, len(paths), size):
+            network(images[: len(paths) - first])
+
+    ours, least = in_turn((lambda: [*predictor(paths)], bare), rounds, 1)
+    show(f"inference / bare forward pass, images/s, batch {size}", least, ours)
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder")
@@ -78,3 +102,4 @@ if __name__ == "__main__":
     run = ready(options.folder, options.task)
     metric(run)
     loop(run, options.rounds, options.steps)
+    inference(run, options.rounds)

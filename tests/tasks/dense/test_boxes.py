@@ -7,7 +7,7 @@ from botzoo.sources.targets.boxes import Boxes
 from botzoo.tasks.metrics.dense.coco import SIZES, coco_figures
 from botzoo.tasks.metrics.dense.matching import Detections, of_size
 from botzoo.tasks.metrics.dense.precision import AveragePrecision, area, at_points, eleven_points
-from botzoo.tasks.metrics.dense.resampling import interval, resamples
+from botzoo.tasks.metrics.dense.resampling import each_resample, interval
 
 Pictures = tuple[list[Detections], list[Boxes]]
 
@@ -122,7 +122,7 @@ def test_a_resample_is_what_these_images_have(kind: str) -> None:
     found, true = pictures(3)
     make = getattr(AveragePrecision, kind)
     whole = make(found, true, 3)
-    times = next(resamples(len(true)))
+    times = next(each_resample(len(true)))
     again = np.repeat(np.arange(len(true)), times)
     real = make([found[i] for i in again], [true[i] for i in again], 3)
     np.testing.assert_allclose([each.precision(times) for each in whole.rankings], real.by_class, atol=1e-12)

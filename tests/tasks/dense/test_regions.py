@@ -17,7 +17,7 @@ from botzoo.tasks.metrics.dense.regions import (
     pixel_accuracy,
     resampled_iou,
 )
-from botzoo.tasks.metrics.dense.resampling import interval, resamples
+from botzoo.tasks.metrics.dense.resampling import each_resample, interval
 
 K = 5
 
@@ -57,7 +57,7 @@ def test_a_class_that_is_nowhere_has_no_figure() -> None:
 def test_a_resample_is_what_these_images_have() -> None:
     true, said = masks(2)
     counts = np.stack([counts_of(confusion(*pair, K)) for pair in zip(true, said, strict=True)])
-    again = np.repeat(np.arange(len(true)), next(resamples(len(true))))
+    again = np.repeat(np.arange(len(true)), next(each_resample(len(true))))
     assert resampled_iou(counts)[0] == pytest.approx(mean_iou(counts_of(confusion(true[again], said[again], K))))
 
 

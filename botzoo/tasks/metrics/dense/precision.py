@@ -18,7 +18,7 @@ from botzoo.tasks.metrics.dense.matching import (
     match_voc,
     matched,
 )
-from botzoo.tasks.metrics.dense.resampling import resamples
+from botzoo.tasks.metrics.dense.resampling import each_resample
 from botzoo.tasks.metrics.resampling import GroupNumbers
 
 Curve = NDArray[np.float64]
@@ -138,12 +138,12 @@ class AveragePrecision:
 
     @cached_property
     def resampled_by_class(self) -> NDArray[np.float64]:
-        """Average precision in each of the ``resamples``, shape (R, K, T); NaN where none of its images has the class."""
-        drawn = resamples(len(self.rankings[0].there), self.groups)
+        """Average precision in ``each_resample``, shape (R, K, T); NaN where none of its images has the class."""
+        drawn = each_resample(len(self.rankings[0].there), self.groups)
         return np.array([[each.precision(times) for each in self.rankings] for times in drawn])
 
     def resampled(self) -> NDArray[np.float64]:
-        """Return the score of each of the ``resamples``, shape (R,)."""
+        """Return the score in ``each_resample``, shape (R,)."""
         return np.array([_mean(by_class) for by_class in self.resampled_by_class])
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from botzoo.sources.targets.coding import IGNORED
-from botzoo.tasks.metrics.dense.resampling import resamples
+from botzoo.tasks.metrics.dense.resampling import each_resample
 from botzoo.tasks.metrics.resampling import GroupNumbers
 
 Counts = NDArray[np.int64]
@@ -66,7 +66,7 @@ def mean_known(values: NDArray[np.float64]) -> NDArray[np.float64]:
 def resampled_counts(counts: Counts, groups: GroupNumbers | None = None) -> Counts:
     """Return the sums over each resample of N images, or of their groups, shape (R, 3, K), of their counts, (N, 3, K)."""
     flat = counts.reshape(len(counts), -1)
-    return np.array([times @ flat for times in resamples(len(counts), groups)]).reshape(-1, *counts.shape[1:])
+    return np.array([times @ flat for times in each_resample(len(counts), groups)]).reshape(-1, *counts.shape[1:])
 
 
 def resampled_iou(counts: Counts, groups: GroupNumbers | None = None) -> NDArray[np.float64]:

@@ -6,22 +6,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from botzoo.tasks.metrics.resampling import GroupNumbers
+from botzoo.tasks.metrics.resampling import GroupNumbers, Times, percentiles, resamples
 
 RESAMPLES = 500
-"""Of the images, with replacement; seed 0."""
+"""Of the images: fewer than of classification, since each ranks all boxes, or adds up all masks, once more."""
 
 
-def resamples(images: int, groups: GroupNumbers | None = None) -> Iterator[NDArray[np.int64]]:
-    """Yield how often each image counts in a resample, shape (images,), ``RESAMPLES`` times.
-
-    Where images belong to ``groups``, whole groups are drawn.
-    """
-    rng, units = np.random.default_rng(0), images if groups is None else int(groups.max()) + 1
-    shares = np.full(units, 1 / units)
-    for _ in range(RESAMPLES):
-        times = rng.multinomial(units, shares)
-        yield times if groups is None else times[groups]
+def each_resample(images: int, groups: GroupNumbers | None = None) -> Iterator[Times]:
+    """Yield how often each image counts, shape (images,), in one of the ``RESAMPLES`` resamples after the other."""
+    for part in resamples(images, RESAMPLES, groups):
+        yield from part
 
 
 def interval(resampled: NDArray[np.float64]) -> tuple[float, float]:
@@ -30,10 +24,7 @@ def interval(resampled: NDArray[np.float64]) -> tuple[float, float]:
     Resamples in which it is not defined, NaN, do not count; where it is in none, neither is the interval.
     """
     known = resampled[~np.isnan(resampled)]
-    if not len(known):
-        return float("nan"), float("nan")
-    low, high = np.percentile(known, (2.5, 97.5))
-    return float(low), float(high)
+    return percentiles(known) if len(known) else (float("nan"), float("nan"))
 
 
 class Bootstrapped:
