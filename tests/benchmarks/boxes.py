@@ -5,11 +5,14 @@
 - loop: our training step, decoding, augmentation and data loading included, against the bare step of the same network on
   tensors that are already there, in the same precision. 1 would be no cost at all.
 - metric: the figures of an evaluation, without intervals, against all of the evaluation.
+- inference: answers in pixels of the pictures, decoding and resizing included, against the bare forward pass of the network on
+  as many tensors that are already there, in fp32.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import itertools
 import time
 from collections.abc import Callable
@@ -17,6 +20,7 @@ from collections.abc import Callable
 import torch
 from throughput import in_turn, show
 
+from botzoo.inference.dense.predictor import DensePredictor
 from botzoo.options.command_line import made
 from botzoo.training.autotune.memory import keep_freed_memory
 from botzoo.training.run import evaluate_split
@@ -66,6 +70,25 @@ def metric(run: Run) -> None:
     print(f"metric / evaluation {(end - passed) / (end - began):.3f} of {end - began:.1f} s: {figures}", flush=True)
 
 
+def inference(run: Run, rounds: int) -> None:
+    device, p, images = run.accelerator.device, run.preprocessing, run.images["validation"].split
+    net = copy.deepcopy(run.model).eval()
+    predictor = DensePredictor("the network", net, run.task, p, run.data.class_names, device)
+    net = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    pictures, most = [images.read(i) for i in range(len(images))], predictor.batch_size
+    sizes = [min(most, len(pictures) - first) for first in range(0, len(pictures), most)]
+    tensors = [torch.randn(n, p.channels, *p.shape, device=device) for n in sizes]
+    batches = [each.contiguous(memory_format=torch.channels_last) for each in tensors]
+
+    @torch.inference_mode()
+    def bare() -> None:
+        for batch in batches:
+            net(batch)
+
+    ours, least = in_turn((lambda: list(predictor(pictures)), bare), rounds, 1)
+    show("inference / bare forward, images/s, fp32", least, ours)
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder")
@@ -77,4 +100,5 @@ if __name__ == "__main__":
     keep_freed_memory()
     run = ready(options.folder, options.task)
     metric(run)
+    inference(run, options.rounds)
     loop(run, options.rounds, options.steps)

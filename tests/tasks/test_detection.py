@@ -123,8 +123,8 @@ def test_boxes_move_from_the_stored_picture_to_the_input() -> None:
     np.testing.assert_allclose(moved.boxes.corners, [[6.4, 12.8, 64, 32]], rtol=1e-6)
 
 
-def test_neither_crowds_nor_what_fills_up_is_trained_on() -> None:
-    boxes = Boxes.of([[0, 0, 4, 4], [1, 1, 9, 9]], [1, 2], [True, False])
+def test_neither_crowds_nor_what_fills_up_is_trained_on_but_what_is_difficult() -> None:
+    boxes = Boxes.of([[0, 0, 4, 4], [1, 1, 9, 9]], [1, 2], crowd=[True, False], difficult=[False, True])
     placed = PlacedBoxes().stack([Placed(boxes, 9, 9), Placed(Boxes.of(), 9, 9)])
     one, none = trained_on(torch.from_numpy(placed))
     assert (one["boxes"].tolist(), one["labels"].tolist()) == ([[1, 1, 9, 9]], [2])
