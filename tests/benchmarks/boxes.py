@@ -20,6 +20,7 @@ from collections.abc import Callable
 import torch
 from throughput import in_turn, show
 
+from botzoo.data.images import Images
 from botzoo.inference.dense.predictor import DensePredictor
 from botzoo.options.command_line import made
 from botzoo.training.autotune.memory import keep_freed_memory
@@ -71,11 +72,12 @@ def metric(run: Run) -> None:
 
 
 def inference(run: Run, rounds: int) -> None:
-    device, p, images = run.accelerator.device, run.preprocessing, run.images["validation"].split
+    device, p, images = run.accelerator.device, run.preprocessing, run.images["validation"]
+    assert isinstance(images, Images)
     net = copy.deepcopy(run.model).eval()
     predictor = DensePredictor("the network", net, run.task, p, run.data.class_names, device)
     net = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    pictures, most = [images.read(i) for i in range(len(images))], predictor.batch_size
+    pictures, most = [images.split.read(i) for i in range(len(images))], predictor.batch_size
     sizes = [min(most, len(pictures) - first) for first in range(0, len(pictures), most)]
     tensors = [torch.randn(n, p.channels, *p.shape, device=device) for n in sizes]
     batches = [each.contiguous(memory_format=torch.channels_last) for each in tensors]
