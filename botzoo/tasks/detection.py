@@ -26,7 +26,7 @@ from botzoo.sources.base import ImageData
 from botzoo.sources.targets.boxes import Boxes
 from botzoo.sources.targets.checks import Finding, check_boxes
 from botzoo.tasks.dense import DenseTask
-from botzoo.tasks.detector_for import check_anchors, detector_on, suiting
+from botzoo.tasks.detector_for import check_anchors, check_numbers, detector_on, suiting
 from botzoo.tasks.metrics.dense.coco import CocoFigures, coco_figures, library
 from botzoo.tasks.metrics.dense.matching import COCO_THRESHOLDS, Detections, match_coco
 from botzoo.tasks.metrics.dense.precision import AveragePrecision, area, eleven_points
@@ -249,6 +249,7 @@ class Detection(DenseTask):
         super().check(config, data)
         library()  # else its absence would be told of after an epoch
         check_anchors(config, data)
+        check_numbers(data)
 
     def choices(self, config: TrainConfig, data: ImageData[Any], given: Collection[str]) -> list[Choice]:
         return suiting(config, data, given)

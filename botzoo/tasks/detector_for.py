@@ -113,6 +113,16 @@ def check_anchors(config: TrainConfig, data: ImageData[BoxSplit]) -> None:
     log.warning("%s, and %s.", fits, cure)
 
 
+def check_numbers(data: ImageData[BoxSplit]) -> None:
+    """Say so where images have more boxes than a detector gives: the rest is never found."""
+    most = DetectorPlan.most
+    for role, split in data.splits.items():
+        counts = [int((~boxes.crowd).sum()) for boxes in split.boxes]
+        if many := sum(count > most for count in counts):
+            has = f"{counted(many, 'image')} of the {role} split with up to {max(counts):,} boxes"
+            log.warning("%s, and at most %d are found: cut such images into several.", has, most)
+
+
 def detector_on(network: Network, classes: int, config: TrainConfig) -> Detector:
     """Return a detector on the body of a classifier, with its weights.
 

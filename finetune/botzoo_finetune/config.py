@@ -46,7 +46,7 @@ class FinetuneConfig(TrainConfig):
     layer_decay: float = option(1.0,
         "Factor on the learning rate from each layer to the one below it. 1 trains all layers alike.", "Transfer",
         accepts=between(0, 1, "(]"))
-    head_lr_scale: float = option(1.0, "Factor on the learning rate of the new classifier.", "Transfer",
+    head_lr_scale: float = option(1.0, "Factor on the learning rate of the new head.", "Transfer",
         accepts=above(0))
     views: int | None = option(None, "With --freeze backbone: views of each training image whose features are "
         "computed once and kept for all epochs. 1 is the plain one, more add augmented ones, 0 keeps none and passes "

@@ -5,13 +5,14 @@
 - loop: our training step, decoding, augmentation and data loading included, against the bare step of the same network on
   tensors that are already there, in the same precision. 1 would be no cost at all.
 - metric: the figures of an evaluation, without intervals, against all of the evaluation.
-- inference: answers for image files, from reading them to boxes or masks in their own pixels, against the bare forward pass of
-  the same network, in batches of the same size, on tensors that are already there. 1 would be no cost at all.
+- inference: answers in pixels of the pictures, decoding and resizing included, against the bare forward pass of the network on
+  as many tensors that are already there, in fp32.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import itertools
 import time
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from collections.abc import Callable
 import torch
 from throughput import in_turn, show
 
+from botzoo.data.images import Images
 from botzoo.inference.dense.predictor import DensePredictor
 from botzoo.options.command_line import made
 from botzoo.training.autotune.memory import keep_freed_memory
@@ -28,8 +30,6 @@ from botzoo.training.state import Run
 from botzoo.training.steps.evaluation import gathered_answers
 from botzoo_finetune.config import FinetuneConfig
 from botzoo_finetune.run import transfer
-
-IMAGES = 64  # that are answered in a round
 
 
 def ready(folder: str, task: str) -> Run:
@@ -72,22 +72,23 @@ def metric(run: Run) -> None:
 
 
 def inference(run: Run, rounds: int) -> None:
-    split = run.images["validation"]
-    paths = [split.describe(i) for i in range(min(IMAGES, len(split)))]
-    network = run.model.eval()
-    own = "network", network, run.task, run.preprocessing, run.data.class_names, run.accelerator.device
-    predictor = DensePredictor(*own)
-    size = predictor.batch_size
-    images = torch.randn(size, 3, *run.preprocessing.shape, device=run.accelerator.device)
-    images = images.contiguous(memory_format=torch.channels_last)
+    device, p, images = run.accelerator.device, run.preprocessing, run.images["validation"]
+    assert isinstance(images, Images)
+    net = copy.deepcopy(run.model).eval()
+    predictor = DensePredictor("the network", net, run.task, p, run.data.class_names, device)
+    net = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    pictures, most = [images.split.read(i) for i in range(len(images))], predictor.batch_size
+    sizes = [min(most, len(pictures) - first) for first in range(0, len(pictures), most)]
+    tensors = [torch.randn(n, p.channels, *p.shape, device=device) for n in sizes]
+    batches = [each.contiguous(memory_format=torch.channels_last) for each in tensors]
 
     @torch.inference_mode()
     def bare() -> None:
-        for first in range(0, len(paths), size):
-            network(images[: len(paths) - first])
+        for batch in batches:
+            net(batch)
 
-    ours, least = in_turn((lambda: [*predictor(paths)], bare), rounds, 1)
-    show(f"inference / bare forward pass, images/s, batch {size}", least, ours)
+    ours, least = in_turn((lambda: list(predictor(pictures)), bare), rounds, 1)
+    show("inference / bare forward, images/s, fp32", least, ours)
 
 
 if __name__ == "__main__":
@@ -101,5 +102,5 @@ if __name__ == "__main__":
     keep_freed_memory()
     run = ready(options.folder, options.task)
     metric(run)
-    loop(run, options.rounds, options.steps)
     inference(run, options.rounds)
+    loop(run, options.rounds, options.steps)

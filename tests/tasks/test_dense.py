@@ -47,6 +47,7 @@ def test_the_input_suits_the_pictures(
 def test_what_is_given_is_not_chosen(masks: Path) -> None:
     data = find_images(str(masks), kind="segment")
     every = SEGMENTATION.choices(FinetuneConfig(task="segment"), data, ())
+    assert every[-1].value == 10
     some = SEGMENTATION.choices(FinetuneConfig(task="segment", scratch=True), data, ("img_size", "steps"))
     assert [each.option for each in every] == ["img_size", "batch_size", "epochs", "head_lr_scale"]
     assert [each.option for each in some] == ["batch_size"]

@@ -18,7 +18,7 @@ from botzoo.sources.base import ImageData
 from botzoo.sources.targets.boxes import Boxes, BoxSplit, Placed
 from botzoo.tasks.dense import batch_for
 from botzoo.tasks.detection import DETECTION, MOST_FOUND, DetectionEvaluation, DetectionObjective, trained_on
-from botzoo.tasks.detector_for import check_anchors, sides_at
+from botzoo.tasks.detector_for import check_anchors, check_numbers, sides_at
 from botzoo.tasks.metrics.dense import resampling
 from botzoo.tasks.metrics.dense.coco import coco_figures
 from botzoo.tasks.metrics.dense.precision import AveragePrecision, eleven_points
@@ -123,8 +123,8 @@ def test_boxes_move_from_the_stored_picture_to_the_input() -> None:
     np.testing.assert_allclose(moved.boxes.corners, [[6.4, 12.8, 64, 32]], rtol=1e-6)
 
 
-def test_neither_crowds_nor_what_fills_up_is_trained_on() -> None:
-    boxes = Boxes.of([[0, 0, 4, 4], [1, 1, 9, 9]], [1, 2], [True, False])
+def test_neither_crowds_nor_what_fills_up_is_trained_on_but_what_is_difficult() -> None:
+    boxes = Boxes.of([[0, 0, 4, 4], [1, 1, 9, 9]], [1, 2], crowd=[True, False], difficult=[False, True])
     placed = PlacedBoxes().stack([Placed(boxes, 9, 9), Placed(Boxes.of(), 9, 9)])
     one, none = trained_on(torch.from_numpy(placed))
     assert (one["boxes"].tolist(), one["labels"].tolist()) == ([[1, 1, 9, 9]], [2])
@@ -182,6 +182,15 @@ def test_anchors_that_fit_few_boxes_are_said(caplog: pytest.LogCaptureFixture) -
     with caplog.at_level("WARNING", "botzoo"):
         check_anchors(config, ImageData("cells", ("cell",), split([*MIDDLE, *SMALL])))
     assert "fit 50% of the 18 boxes" in caplog.text
+
+
+def test_more_boxes_than_are_found_are_said(caplog: pytest.LogCaptureFixture) -> None:
+    crowded = split(MIDDLE)
+    many = SMALL[:1] * 1000, [0] * 1000
+    crowded = replace(crowded, boxes=[*crowded.boxes[2:], Boxes.of(*many), Boxes.of(*many, [True] * 1000)])
+    with caplog.at_level("WARNING", "botzoo"):
+        check_numbers(ImageData("cells", ("cell",), crowded))
+    assert "1 image of the train split with up to 1,000 boxes, and at most 100 are found" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -92,9 +92,9 @@ def checked_boxes(
     if "train" not in used:
         raise DataError(f"{name} has no training split, only {listing(list(used))}: name one train.")
     if not any(map(len, used["train"].boxes)):
-        raise DataError(f"No training image of {name} has a box: nothing can be learned from it.")
+        raise DataError(f"No training image of {name} has a box: draw some, or train on images that have any.")
     if not used["train"].has_objects():
-        why = "they are crowds, have no area or lie outside their picture"
+        why = "they are crowds, have no area or lie outside their picture: mend or draw some"
         raise DataError(f"No training image of {name} has a box to learn from: {why}.")
     if not class_names:
         raise DataError(f"{name} has no classes: a detector needs one or more.")

@@ -83,7 +83,7 @@ def _of_boxes(role: str, split: BoxSplit, sizes: NDArray[np.int64]) -> Iterator[
     leave = [leaving(each, size) for each, size in zip(split.boxes, known, strict=True)]
     wrong: list[tuple[Kind, list[Flags], str]] = [
         ("no area", [box_areas(each.corners) <= 0 for each in split.boxes], "without area, left out in training"),
-        ("outside", leave, "partly outside the picture, cut at its edge"),
+        ("outside", leave, "reaching out of the picture, cut at its edge or left out"),
         ("double", [doubled(each) for each in split.boxes], "there twice: remove one of each"),
     ]
     for kind, flags, reason in wrong:
@@ -151,8 +151,8 @@ def check_masks(data: ImageData[MaskSplit]) -> list[Finding]:
             classes = int((there[:IGNORED] > 0).sum())
             plain += [i] * (classes == 1)
             ignored += [i] * (classes == 0)
-        example = f", such as: {printable(str(next(iter(bad.values()))), 300)}" if bad else ""
-        found += _gathered("unreadable", role, list(bad), f"unreadable, or no such mask{example}")
+        example = f", such as: {printable(str(next(iter(bad.values()))), 300).rstrip('.')}" if bad else ""
+        found += _gathered("unreadable", role, list(bad), f"mask that cannot be used{example}")
         found += _gathered("size", role, differ, "mask of another size: make them the same")
         found += _gathered("ignored", role, ignored, "mask without any class: nothing is learned from it")
         found += _gathered("nothing on it", role, plain, "mask of one class only", look=False)

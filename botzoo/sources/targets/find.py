@@ -20,7 +20,7 @@ from botzoo.sources.layouts.class_folders import Folders
 from botzoo.sources.layouts.split_names import by_role
 from botzoo.sources.tables import as_splits, load_dataset, shard_files
 from botzoo.sources.targets.boxes import BoxSplit
-from botzoo.sources.targets.formats.coco import coco_files, open_coco
+from botzoo.sources.targets.formats.coco import coco_files, open_coco, unclassed_coco
 from botzoo.sources.targets.formats.voc import open_voc, voc_files
 from botzoo.sources.targets.formats.yolo import open_yolo, yolo_file, yolo_labels
 from botzoo.sources.targets.masks import MaskSplit, are_masks, mask_pairs, open_masks
@@ -96,6 +96,9 @@ def _open_boxes(name: str, root: Path, options: SourceOptions) -> ImageData[BoxS
     if texts := yolo_labels(root):
         has = f"{name} has boxes without classes: {counted(len(texts), 'text file')} of YOLO's, such as {texts[0]}"
         raise DataError(f"{has}, and nothing that names their classes. Add a data.yaml with names, or a classes.txt.")
+    if lists := unclassed_coco(root):
+        has = f"{name} has boxes without classes: {lists[0]} lists images and annotations, and no categories"
+        raise DataError(f'{has}. Add "categories", such as [{{"id": 1, "name": "cat"}}], and their ids to the boxes.')
     raise DataError(f"{name} has no boxes: it {_looks_like(name, root, options)}. {_give(BOX_KINDS)}")
 
 

@@ -82,7 +82,7 @@ def unusable(config: FinetuneConfig, error: DataError) -> Report:
         return Report(config.dataset, Roll((), {}), {}, findings + found, [NOT_READ])
     counted = {role: split.class_counts(len(data.class_names)) for role, split in data.splits.items()}
     counts = {role: count for role, count in counted.items() if count is not None}
-    findings += names_and_counts(data.class_names, counts)
+    findings += names_and_counts(data.class_names, counts) + without_images(data.class_names, counts)
     return Report(config.dataset, Roll(data.class_names, {}), counts, findings, [*data.notes, NOT_READ])
 
 
@@ -144,7 +144,8 @@ def named_once(findings: Sequence[Finding]) -> list[Finding]:
 
 def quick_findings(roll: Roll) -> list[Finding]:
     """Return what can be found without looking at a single pixel: of names, counts, series and equal files."""
-    found = names_and_counts(roll.class_names, roll.counts) + duplicates.check_duplicates(roll)
+    found = names_and_counts(roll.class_names, roll.counts) + without_images(roll.class_names, roll.counts)
+    found += duplicates.check_duplicates(roll)
     if all(images.split.groups is None for images in roll.splits.values()):
         found += quick.check_groups(roll.paths, len(roll.class_names))
     return found
@@ -153,11 +154,14 @@ def quick_findings(roll: Roll) -> list[Finding]:
 def names_and_counts(class_names: Sequence[str], counts: Mapping[str, NDArray[np.int64]]) -> list[Finding]:
     """Return what can be found in the number of images of each class, shape (K,), by role."""
     used = {role: [class_names[k] for k in np.flatnonzero(count).tolist()] for role, count in counts.items()}
+    return quick.check_names(used) + quick.check_counts(counts["train"], class_names)
+
+
+def without_images(class_names: Sequence[str], counts: Mapping[str, NDArray[np.int64]]) -> list[Finding]:
+    """Return that classes are on no image of any split; arguments as of ``names_and_counts``."""
     unused = [class_names[k] for k in np.flatnonzero(np.sum(list(counts.values()), 0) == 0).tolist()]
-    findings = quick.check_names(used)
-    if unused:
-        findings.append(Finding("names", f"there are no images of {listing(unused)}, which the data declares"))
-    return findings + quick.check_counts(counts["train"], class_names)
+    declared = f"there are no images of {listing(unused)}, which the data declares"
+    return [Finding("names", declared)] if unused else []
 
 
 def roll_of(run: Run) -> Roll:

@@ -169,6 +169,6 @@ class LayerDecay(Callback):
         """Say by what the learning rate is multiplied."""
         decay, head_scale = self._factors(run)
         scales = [f"{decay:g} from layer to layer"] if decay < 1 else []
-        scales += [f"{head_scale:g} for the classifier"] if head_scale != 1 else []
+        scales += [f"{head_scale:g} for the new head"] if head_scale != 1 else []
         if scales:
             yield "optimizer", f"learning rate times {' and times '.join(scales)}"

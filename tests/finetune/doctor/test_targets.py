@@ -10,6 +10,7 @@ from PIL import Image
 from botzoo.data.images import read_images
 from botzoo.sources.find import Kind, find_images
 from botzoo.tasks.find import task_of
+from botzoo_finetune.doctor.duplicates import check_duplicates
 from botzoo_finetune.doctor.findings import Finding, Roll
 from botzoo_finetune.doctor.page import ADVICE
 from botzoo_finetune.doctor.targets import check_targets
@@ -79,6 +80,15 @@ def test_a_picture_of_two_splits_is_named(tmp_path: Path) -> None:
     picture(tmp_path / "a.png")
     (finding,), roll = found(tmp_path, "detect")
     assert (finding.check, roll.entry(finding.images[0])[:2]) == ("two splits", (str(tmp_path / "a.png"), "validation"))
+
+
+def test_a_picture_of_two_splits_is_found_under_another_name(tmp_path: Path) -> None:
+    for role in ("train", "val"):
+        picture(tmp_path / f"{role}.png")
+        write_json(tmp_path / f"{role}.json", coco(images=(f"{role}.png",)))
+    _, roll = found(tmp_path, "detect")
+    (copies,) = check_duplicates(roll)
+    assert [roll.entry(i).split for i in copies.images] == ["train", "validation"]
 
 
 @pytest.mark.slow

@@ -27,6 +27,9 @@ rungs:
 """
 
 
+TABLE_9 = {"task": "segment", "head": "fcn16"}
+
+
 def go(options: dict[str, Any]) -> Any:
     """Do what the command does."""
     config, given = from_keywords(TransferConfig, {}, options)
@@ -108,6 +111,22 @@ def test_a_budget_becomes_the_same_steps_for_all_and_later_commands_keep_them(
         monkeypatch.setattr(experiment, "steps_in_budget", lambda *_, steps=measured: steps)
         go(asked | {"output": str(tmp_path)})
     assert seen == [12, 12, 12, 12]
+
+
+@pytest.mark.parametrize(
+    ("ladder", "own"), [("table7", {"task": "classify"}), ("table8", {"task": "detect"}), ("table9", TABLE_9)]
+)
+def test_all_rungs_of_a_table_have_its_task_and_their_own_weights(
+    ladder: str, own: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    climbs: list[Any] = []
+    monkeypatch.setattr(experiment.Climb, "train", lambda climb, *_: climbs.append(climb))
+    names = [rung.name for rung in load_ladder(ladder, of_weights=True).rungs]
+    given = ",".join(f"{name}=resnet18d.{k}" for k, name in enumerate(names))
+    go({"ladder": ladder, "weights": given, "epochs": 1, "output": str(tmp_path / "out")})
+    options = climbs[0].options_of(climbs[0].asked)
+    assert {name: each["model"] for name, each in options.items()} == {n: f"resnet18d.{k}" for k, n in enumerate(names)}
+    assert all(own.items() <= each.items() for each in options.values())
 
 
 def test_what_is_missing_is_trained_by_its_ladder_with_its_letter(

@@ -9,11 +9,12 @@ import pytest
 
 from botzoo import cli
 from botzoo.errors import ConfigError
-from botzoo.inference.dense.files import stems, write_mask
+from botzoo.inference.dense.files import Marks, stems, write_mask
 from botzoo.inference.images import Named, find_named
 from botzoo.inference.output import FORMATS
 from botzoo.inference.predict import Model
 from botzoo.sources.targets.find import find_boxes
+from botzoo.tasks.metrics.dense.coco import library
 from dense_models import NAMES, picture
 
 
@@ -69,6 +70,24 @@ def test_boxes_as_coco_are_read_again_as_a_data_set(
         found = detector_model.predict(data.train.read(i), least_score=0.0).boxes
         corners = [box.corners for box in found if min(box.right - box.left, box.bottom - box.top) > 0.02]
         np.testing.assert_allclose(data.train.boxes[i].corners[: len(corners)], corners, atol=0.02)
+
+
+def test_boxes_as_coco_are_what_its_library_reads(detector_model: Model, scenes: Path, tmp_path: Path) -> None:
+    """Both as objects and as what was found, which is perfect beside itself."""
+    named = find_named([str(scenes / "wide.png"), str(scenes / "tall.jpg")])
+    kept = Marks(detector_model, named, coco=tmp_path / "found.json")
+    predictions = [detector_model.predict(image.place, least_score=0.0) for image in named]
+    for place, prediction in enumerate(predictions):
+        kept.taken(place, prediction)
+    list(kept.close())
+    coco, evaluator = library()
+    there = coco(str(tmp_path / "found.json"))
+    assert [len(there.getAnnIds(imgIds=i)) for i in there.getImgIds()] == [len(each.boxes) for each in predictions]
+    evaluation = evaluator(
+        there, there.loadRes(json.loads((tmp_path / "found.json").read_text())["annotations"]), "bbox"
+    )
+    evaluation.run()
+    assert evaluation.stats[0] == pytest.approx(1)
 
 
 @pytest.mark.parametrize("form", ["json", "csv", "table"])

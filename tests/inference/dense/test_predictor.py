@@ -1,5 +1,6 @@
 """Boxes and masks of new images against the network itself."""
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,7 +19,7 @@ from botzoo.inference.options import LEAST_SCORE
 from botzoo.inference.predict import Model
 from botzoo.models.create import create_model
 from botzoo.tasks.detection import GIVEN
-from dense_models import picture
+from dense_models import NAMES, picture
 
 ORIENTATION = 0x0112
 
@@ -160,6 +161,17 @@ def test_damaged_weights_find_nothing_in_silence_no_more(detector: Path, scenes:
 
 def test_boxes_are_given_from_the_score_on_from_which_the_card_counts_them() -> None:
     assert LEAST_SCORE == GIVEN
+
+
+@pytest.mark.parametrize(("kind", "task"), [("detector", "detection"), ("segmenter", "segmentation")])
+def test_config_json_says_what_the_network_is_and_what_it_takes(
+    request: pytest.FixtureRequest, kind: str, task: str
+) -> None:
+    config = json.loads((request.getfixturevalue(kind) / "config.json").read_text())
+    assert (config["task"], config["architecture"], config["label_names"]) == (task, "test_resnet", [*NAMES])
+    assert config["pretrained_cfg"]["input_size"] == [3, 64, 64]
+    assert len(config["pretrained_cfg"]["mean"]) == len(config["pretrained_cfg"]["std"]) == 3
+    assert kind == "segmenter" or config["head"]["anchors"]["sizes"][:3] == [8, 16, 32]
 
 
 def test_batchnorm_is_folded(detector_model: Model) -> None:

@@ -80,6 +80,17 @@ def test_masks_that_are_wrong_are_found_and_the_rest_is_read(tmp_path: Path) -> 
     assert found == {"unreadable": (1,), "size": (0,), "ignored": (2,), "nothing on it": (0, 3), "unused class": ()}
 
 
+def test_a_mask_with_an_unknown_colour_is_found_and_the_colour_is_named(tmp_path: Path) -> None:
+    values = np.array([[(0, 0, 9), (9, 9, 9)]] * 2)
+    for stem in "ab":
+        picture(tmp_path / "images" / f"{stem}.png", 2, 2)
+        mask(tmp_path / "masks" / f"{stem}.png", values + (stem == "b"))
+    text(tmp_path / "classes.csv", "name,r,g,b", "sky,0,0,9", "road,9,9,9")
+    (found,) = check_masks(find_masks(str(tmp_path)))
+    assert (found.kind, found.images) == ("unreadable", (1,))
+    assert "has the colour '#01010a', '#0a0a0a', which the table of colours does not name" in found.reason
+
+
 def test_the_two_boxes_without_area_of_a_real_data_set_are_found(shared_data: Path) -> None:
     found = check_boxes(find_boxes(str(shared_data / "bccd")))
     assert [(each.kind, each.split, len(each.images)) for each in found] == [

@@ -14,7 +14,7 @@ from botzoo.errors import DataError
 from botzoo.sources.base import ImageData, SourceOptions, Split
 from botzoo.sources.find import find_images
 from botzoo.sources.targets.find import find_boxes
-from sources.targets.made import Rows, text, voc_xml
+from sources.targets.made import Rows, coco, picture, text, voc_xml, write_json
 
 CROPS = SourceOptions(crops=True)
 BOXES: Rows = ((0, 1, 2, 11, 12), (1, 4, 0, 30, 5.5), (0, 3, 3, 3, 9), (1, 5, 5, 9, 9))
@@ -44,6 +44,14 @@ def test_each_box_is_an_image_of_its_class(boxed: Path) -> None:
         assert np.array_equal(decode(data.train.read(i)), picture.crop(box))
     assert data.train.describe(2) == f"{boxed / 'images' / '0.png'}, box 4"
     assert "train: 30 crops of 10 pictures, 10 boxes left out as crowds or too small" in data.notes
+
+
+def test_crowds_are_no_crops(tmp_path: Path) -> None:
+    made = coco()
+    made["annotations"][0]["iscrowd"] = 1
+    picture(tmp_path / "a.png")
+    write_json(tmp_path / "train.json", made)
+    assert [crops(tmp_path).train.describe(0)] == [f"{tmp_path / 'a.png'}, box 2"]
 
 
 def test_those_of_one_picture_stay_together(boxed: Path) -> None:

@@ -153,7 +153,8 @@ def test_coco_never_leaves_the_folder(tmp_path: Path, name: object) -> None:
     ("change", "says"),
     [
         ({"category_id": 7}, "category_id 7, which is none"),
-        ({"category_id": None}, "None as category_id"),
+        ({"category_id": None}, "a box without a class: add category_id"),
+        ({"category_id": "1"}, "'1' as category_id: it must be a whole number"),
         ({"bbox": [1, 2, 3]}, "must be [left, top, width, height]"),
         ({"bbox": [1, 2, 3, "x"]}, "'x' as bbox"),
         ({"image_id": 99}, "annotation of the image '99'"),
@@ -181,6 +182,26 @@ def test_areas_are_those_of_masks_where_coco_has_them(tmp_path: Path) -> None:
     picture(tmp_path / "a.png")
     write_json(tmp_path / "train.json", made)
     assert find_boxes(str(tmp_path)).train.boxes[0].areas.tolist() == [100, 50, 7.5]
+
+
+ROWS = 3 * HEIGHT  # of the run lengths below: columns 3 to 4, of which rows 2 to 8 are inside
+OUTLINES: dict[str, object] = {
+    "one polygon": [[3, 2, 5, 2, 5, 9]],
+    "two polygons": [[3, 4, 4, 4, 4, 9], [4, 2, 5, 2, 5, 3]],
+    "run lengths": {
+        "size": [HEIGHT, WIDTH],
+        "counts": [ROWS + 2, 7, HEIGHT - 7, 7, WIDTH * HEIGHT - ROWS - 16 - HEIGHT],
+    },
+}
+
+
+@pytest.mark.parametrize("outline", OUTLINES)
+def test_an_annotation_of_coco_without_a_box_has_that_around_its_outline(tmp_path: Path, outline: str) -> None:
+    made = coco(BOXES[:1])
+    made["annotations"][0] |= {"bbox": None, "segmentation": OUTLINES[outline]}
+    picture(tmp_path / "a.png")
+    write_json(tmp_path / "train.json", made)
+    assert corners(find_boxes(str(tmp_path))) == [[3, 2, 5, 9]]
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -43,6 +43,15 @@ def test_black_and_white_are_two_classes(tmp_path: Path) -> None:
     assert data.class_names == ("class 0", "class 1")
 
 
+@pytest.mark.parametrize("mode", ["1", "LA", "RGBA", "P"])
+def test_black_and_white_may_be_stored_in_any_way(tmp_path: Path, mode: str) -> None:
+    one(tmp_path, [[0, 255, 255], [0, 0, 0]])
+    path = tmp_path / "train" / "masks" / "a.png"
+    with Image.open(path) as grey:
+        grey.convert(mode).save(path)
+    assert opened(tmp_path) == [[0, 1, 1], [0, 0, 0]]
+
+
 @pytest.mark.parametrize("layout", ["{0},{1},{2},{3}", "{1} {2} {3}\t{0}", "{0}:{1},{2},{3}::"])
 def test_colours_are_looked_up_in_a_table(tmp_path: Path, layout: str) -> None:
     values = np.array(list(COLOURS.values()))[np.where(NUMBERS == IGNORED, 0, NUMBERS)]

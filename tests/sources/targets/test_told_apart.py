@@ -1,5 +1,6 @@
 """Boxes, masks and classes are told apart, in folders and in archives, whatever was asked for."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from botzoo.errors import DataError
 from botzoo.sources.base import SourceOptions
 from botzoo.sources.find import Kind, find_images
 from conftest import write_photos
-from sources.targets.made import BOXED, FORMS, text, write_form, write_unnamed
+from sources.targets.made import BOXED, FORMS, text, write_form, write_json, write_unnamed
 
 
 def told(folder: Path, kind: Kind) -> str:
@@ -65,6 +66,13 @@ def test_boxes_without_classes_are_said_to_be_that(tmp_path: Path) -> None:
     said = told(write_unnamed(tmp_path / "photos"), "detect")
     assert said.startswith("photos has boxes without classes: 4 text files of YOLO's, such as train/labels/0.txt")
     assert "Add a data.yaml with names, or a classes.txt." in said
+
+
+def test_json_without_categories_is_said_to_be_that(tmp_path: Path) -> None:
+    file = write_form("coco", tmp_path / "photos") / "annotations" / "instances_train2017.json"
+    write_json(file, {key: value for key, value in json.loads(file.read_text()).items() if key != "categories"})
+    said = told(tmp_path / "photos", "detect")
+    assert "boxes without classes: annotations/instances_train2017.json lists images and annotations" in said
 
 
 def test_rows_of_boxes_without_classes_are_said_to_be_that(tmp_path: Path) -> None:

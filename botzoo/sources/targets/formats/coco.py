@@ -37,8 +37,14 @@ def coco_files(root: Path) -> dict[str, dict[str, Any]]:
     return {name: found for name, found in read.items() if found is not None}
 
 
-def read_coco(path: Path) -> dict[str, Any] | None:
-    """Return what a file holds, None where it is no JSON of COCO's kind; raise DataError where it cannot be read."""
+def unclassed_coco(root: Path) -> list[str]:
+    """Return the JSON files in a folder that list images and annotations, and no categories."""
+    names = files_named(root, ".json")
+    return [name for name in names if read_coco(root / name, PARTS[:2]) is not None]
+
+
+def read_coco(path: Path, parts: Sequence[str] = PARTS) -> dict[str, Any] | None:
+    """Return what a file holds, None where it is no JSON with these lists; raise DataError where it cannot be read."""
     try:
         with named(path):
             found = parse_json(read_file(path, BYTES).decode("utf-8-sig"))
@@ -48,7 +54,7 @@ def read_coco(path: Path) -> dict[str, Any] | None:
         raise
     except ValueError as error:
         raise DataError(f"{path} is damaged or no JSON ({brief(error)}): mend or remove it.") from error
-    fits = isinstance(found, dict) and all(isinstance(found.get(part), list) for part in PARTS)
+    fits = isinstance(found, dict) and all(isinstance(found.get(part), list) for part in parts)
     return found if fits else None
 
 
@@ -144,6 +150,8 @@ def _boxes(annotations: Sequence[Mapping[str, Any]], number_of: Mapping[int, int
     """Return the boxes of an image; of an annotation without one, that around its polygons or run lengths."""
     sides, labels, crowd, areas = [], [], [], []
     for each in annotations:
+        if each.get("category_id") is None:
+            raise DataError(f"{where} has a box without a class: add category_id, the id of one of its categories.")
         own = _whole(each, "category_id", where)
         if own not in number_of:
             raise DataError(f"{where} has the category_id {own}, which is none of its categories: mend it.")
