@@ -25,6 +25,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import huggingface_hub
+import pytest
 import yaml
 from hf_xet import XetFileInfo, XetSession
 
@@ -217,6 +219,31 @@ def hub_double() -> Iterator[HubDouble]:
         double.server.shutdown()
         double.server.server_close()
         thread.join()
+
+
+@contextmanager
+def hub_of_clients(patch: pytest.MonkeyPatch, cache: Path) -> Iterator[HubDouble]:
+    """Run a double that all clients go to: without its storage for large files, and with a token that may write.
+
+    Args:
+        patch: undoes what is set, after the double has ended.
+        cache: what is downloaded is kept there.
+    """
+    with hub_double() as running:
+        point_to(patch, running.endpoint)
+        patch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_XET", True)
+        patch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+        patch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(cache))
+        patch.setenv("HF_TOKEN", "hf_write")
+        yield running
+        huggingface_hub.close_session()
+
+
+def point_to(patch: pytest.MonkeyPatch, endpoint: str) -> None:
+    """Let all clients go to the Hub at an address."""
+    patch.setattr(huggingface_hub.constants, "ENDPOINT", endpoint)
+    template = endpoint + "/{repo_id}/resolve/{revision}/{filename}"
+    patch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
 
 
 class _Answered(Exception):  # noqa: N818 (it ends a request early and is no error)

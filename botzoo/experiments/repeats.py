@@ -205,7 +205,7 @@ def _folds_lines(runs: Series[ConfigT], folds: int) -> Iterator[str]:
 
 def how_chosen(config: TrainConfig, folds: int) -> str:
     """Return what chose the epoch of each fold's run."""
-    how = "of each class" if config.data.group is None else "by whole groups"
+    how = "by whole groups" if config.data.group is not None or config.data.crops else "of each class"
     chose = f"{config.data.val_fraction:.0%} {how} in the {counted(folds - 1, 'other fold')} chose the epoch"
     return f"{chose}; a test split of the data is left unread"
 

@@ -18,7 +18,7 @@ from typing import Any, Literal, NamedTuple
 from botzoo.data import open as opening
 from botzoo.data.images import Images, read_images
 from botzoo.errors import BotzooError, ConfigError, DataError, ModelError, NetworkError
-from botzoo.hub.reproduce import known_weights, repository
+from botzoo.hub.reproduce import OF_A_RUN, known_weights, repository
 from botzoo.inference.load import address_of, advice_offline, load
 from botzoo.inference.measure import measure
 from botzoo.inference.predict import Model
@@ -90,6 +90,7 @@ class _Subject:
     config: TrainConfig = field(default_factory=TrainConfig)
     card: str = ""
     problem: str | None = None  # what is wrong with its recipe
+    dataset: str | None = None  # what the run that it is in was trained on, where that is a folder which is still there
 
 
 class _Measured(NamedTuple):
@@ -105,7 +106,8 @@ def verify(name: str, dataset: str | None = None, labels: str | None = None) -> 
 
     Args:
         name: a name or name.tag of ours, ``hf-hub:owner/name``, ``owner/name``, ``local-dir:PATH``, or the folder of a run.
-        dataset: where the images are, as for ``--dataset``; by default where the card says.
+        dataset: where the images are, as for ``--dataset``; by default where the run that the model is in had them, else
+            where the card says. What no more than its name says has to have the very images of the claim.
         labels: the table of their labels, as for ``--labels``; by default that of the recipe, in the folder of the images.
 
     Raises:
@@ -161,11 +163,22 @@ def _find(name: str) -> _Subject:
         folder = model_folder(address, extras=("README.md", "recipe.yaml"))
     readme = folder / "README.md"
     claim, card = (claim_in_card(readme), readme.read_text(encoding="utf-8")) if readme.is_file() else (None, "")
-    subject = _Subject(address, folder, folder / "model.safetensors", claim, card=card)
+    own = _dataset_of(folder)
+    subject = _Subject(address, folder, folder / "model.safetensors", claim, card=card, dataset=own)
     try:  # whatever is wrong with the recipe, the weights and the code can be checked all the same
         return replace(subject, config=_options(folder / "recipe.yaml"))
     except BotzooError as error:
         return replace(subject, problem=str(error))
+
+
+def _dataset_of(model: Path) -> str | None:
+    """Return the folder that a run was trained on, of the run that a model folder is in, where both are still there."""
+    run = run_of(model)
+    try:
+        own = read_recipe(run / OF_A_RUN).get("dataset") if run is not None else None
+        return own if isinstance(own, str) and Path(own).expanduser().exists() else None
+    except (BotzooError, OSError, RuntimeError):  # a damaged file, of which the check of the run tells, or an odd path
+        return None
 
 
 def _check_run(run: Path) -> Check:
@@ -204,7 +217,7 @@ def own_table(config: TrainConfig) -> str | None:
 def _measure(
     subject: _Subject, claim: Claim, model: Model, dataset: str | None, labels: str | None = None
 ) -> _Measured:
-    config = replace(subject.config, dataset=dataset or claim.dataset, skip_corrupt=True)
+    config = replace(subject.config, dataset=dataset or subject.dataset or claim.dataset, skip_corrupt=True)
     task, another = model.task, "give another --dataset"
     kind = KINDS[task.gives]
     data = opening.find(config.dataset, config.data, labels=labels or own_table(config), kind=kind)
@@ -222,6 +235,8 @@ def _measure(
         if claim.role not in every:
             raise DataError(f"{config.dataset} has no {claim.role} split, which the figure is of: {another}.")
         images = every[claim.role]
+    if dataset is None and data.hub_id is None and images.fingerprint != claim.images_sha256:
+        raise DataError(f"{Path(config.dataset).expanduser().absolute()} has others")  # of that name, or by now
     if not task.fits(len(model.label_names), len(data.class_names)):
         return _Measured(None, images, data.class_names)
     found = measure(model, images, config)

@@ -119,12 +119,22 @@ def on_picture(names: Sequence[str], k: int) -> str:
     return drawable(name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…", str(k))
 
 
+def line_height(font: ImageFont.FreeTypeFont) -> int:
+    """Return the pixels from the top of an accent to the underscore, which lies lower than all other letters."""
+    return sum(font.getmetrics())
+
+
 @dataclass(frozen=True)
 class Pen:
     """Lines and letters in proportion to a picture."""
 
     width: int  # of lines, in pixels
     font: ImageFont.FreeTypeFont
+
+    @property
+    def tag_height(self) -> int:
+        """Pixels of a line of letters with one more above and below."""
+        return line_height(self.font) + 2
 
     @classmethod
     def of(cls, picture: Image.Image) -> Pen:
@@ -150,7 +160,7 @@ class Pen:
 
     def tag(self, canvas: ImageDraw.ImageDraw, box: Sequence[float], text: str, ink: Ink, free: _Room) -> bool:
         """Write ``text`` on ``ink`` above a box, within or below it; tell whether there was ``free`` room."""
-        places = ((box[0] - self.width // 2, top) for top in (box[1] - self.font.size - 4, box[1], box[3]))
+        places = ((box[0] - self.width // 2, top) for top in (box[1] - self.tag_height, box[1], box[3]))
         return any(self._write(canvas, left, top, text, ink, free) for left, top in places)
 
     def name(
@@ -174,10 +184,10 @@ class Pen:
         if depth[y, x] * step < 0.7 * self.font.size:
             return False
         left = float(x) * step - canvas.textlength(text, self.font) / 2
-        return self._write(canvas, left, float(y) * step - self.font.size / 2, text, ink, free)
+        return self._write(canvas, left, float(y) * step - self.tag_height / 2, text, ink, free)
 
     def _write(self, canvas: ImageDraw.ImageDraw, left: float, top: float, text: str, ink: Ink, free: _Room) -> bool:
-        place = free.take(left, top, canvas.textlength(text, self.font) + 4, self.font.size + 4)
+        place = free.take(left, top, canvas.textlength(text, self.font) + 4, self.tag_height)
         if place is not None:
             canvas.rectangle(place, fill=ink)
             canvas.text((place[0] + 2, place[1] + 1), text, ink_on(ink), self.font)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from PIL import Image, ImageDraw, ImageFont
 
-from botzoo.pages.overlays import Ink, Marks, on_picture, overlay
+from botzoo.pages.overlays import Ink, Marks, line_height, on_picture, overlay
 from botzoo.pages.palette import colour_of, rounds
 from botzoo.pages.thumbnails import Convertible, sized
 from botzoo.util.pictures import drawable, font_file
@@ -49,14 +49,14 @@ def sheet(pairs: Sequence[Pair], names: Sequence[str], side: int = 440) -> Image
 
 
 def _row(pair: Pair, names: Sequence[str], side: int, font: ImageFont.FreeTypeFont) -> Image.Image:
-    height = sized(pair.picture, side).height
-    row = Image.new("RGB", (2 * side + GAP, height + 2 * LETTERS + GAP), GROUND)
+    below = LETTERS + 6 + sized(pair.picture, side).height + 2
+    row = Image.new("RGB", (2 * side + GAP, below + line_height(font)), GROUND)
     canvas = ImageDraw.Draw(row)
     for marks, word, at in ((pair.true, "true", 0), (pair.found, "found", side + GAP)):
         if marks is not None:
             row.paste(overlay(pair.picture, marks, names, side), (at, LETTERS + 6))
             canvas.text((at, 0), word, TEXT, font)
-    canvas.text((0, height + LETTERS + 8), fitting(drawable(pair.line), font, row.width), TEXT, font)
+    canvas.text((0, below), fitting(drawable(pair.line), font, row.width), TEXT, font)
     return row
 
 

@@ -67,19 +67,24 @@ def find_images(dataset: Any, options: SourceOptions = NOTHING_SAID, kind: Kind 
     """
     plain = kind == "classify" and not options.crops
     data: ImageData[Any] = _find(dataset, options) if plain else _with_targets(dataset, options, kind)
-    return data if options.group is None else grouped(data, options.group)
+    data = data if options.group is None else grouped(data, options.group)
+    return checked(crops_of(data)) if options.crops else data  # pictures are grouped, so that none is cut apart
 
 
 def _with_targets(dataset: Any, options: SourceOptions, kind: Kind) -> ImageData[Any]:
     asked = "--data.crops" if options.crops else f"--task {kind}"
     if not isinstance(dataset, str | os.PathLike):
         raise DataError(f"Data in memory has no boxes or masks: give a folder or a Hub id for {asked}.")
-    if options.labels is not None:
-        raise DataError(f"--labels is a table of classes: leave it out for {asked}.")
+    said = {
+        "--labels": options.labels,
+        "--data.label-column": options.label_column,
+        "--data.label-separator": options.label_separator,
+    }
+    if of_classes := next((flag for flag, value in said.items() if value is not None), None):
+        raise DataError(f"{of_classes} is for a table of classes: leave it out for {asked}.")
     name = os.fspath(dataset)
-    if options.crops:
-        return checked(crops_of(find_boxes(name, options)))
-    return find_boxes(name, options) if kind == "detect" else with_presence(find_masks(name, options))
+    boxes = options.crops or kind == "detect"
+    return find_boxes(name, options) if boxes else with_presence(find_masks(name, options))
 
 
 def _find(dataset: Any, options: SourceOptions) -> ImageData[Split]:

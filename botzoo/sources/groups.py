@@ -25,7 +25,7 @@ It finds something in every path, and no series in the numbers of a camera.
 LONGEST = 500  # characters of a regular expression
 
 
-def grouped(data: ImageData[Split], said: str) -> ImageData[Split]:
+def grouped(data: ImageData[Any], said: str) -> ImageData[Any]:
     """Return ``data`` with the group of each image.
 
     Args:

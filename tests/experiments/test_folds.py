@@ -191,7 +191,13 @@ def test_the_seed_of_the_split_may_be_another_than_that_of_the_run() -> None:
     assert (config.split_seed, replace(config, data=DataConfig(split_seed=1)).split_seed) == (3, 1)
 
 
-@pytest.mark.parametrize(("group", "share"), [(None, "20% of each class in"), ("1", "20% by whole groups in")])
-def test_the_last_line_says_how_the_epoch_was_chosen(group: str | None, share: str) -> None:
-    config = replace(FinetuneConfig(), data=DataConfig(group=group))
-    assert share in how_chosen(config, 3)
+@pytest.mark.parametrize(
+    ("data", "share"),
+    [
+        (DataConfig(), "20% of each class in"),
+        (DataConfig(group="1"), "20% by whole groups in"),
+        (DataConfig(crops=True), "20% by whole groups in"),
+    ],
+)
+def test_the_last_line_says_how_the_epoch_was_chosen(data: DataConfig, share: str) -> None:
+    assert share in how_chosen(replace(FinetuneConfig(), data=data), 3)

@@ -12,7 +12,7 @@ from botzoo.hub.verify import verify
 from botzoo.inference.load import load
 from botzoo.inference.sheet import sheet
 from botzoo.sources.find import find_images
-from hub_double import HubDouble, hub_double
+from hub_double import HubDouble, hub_double, point_to
 
 pytestmark = pytest.mark.slow  # all of them together
 
@@ -34,12 +34,6 @@ ANSWERS = {
     "broken": (500, {}, r"now \(status 500\)"),
     "down": (503, {}, r"now \(status 503\)"),
 }
-
-
-def point_to(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
-    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", endpoint)
-    template = endpoint + "/{repo_id}/resolve/{revision}/{filename}"
-    monkeypatch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
 
 
 @pytest.fixture

@@ -6,10 +6,8 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
-import huggingface_hub
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -23,7 +21,7 @@ from botzoo.hub.reproduce import reproduction
 from botzoo.hub.verify import exit_status, verify
 from botzoo.results.card.claim import claim_in_card
 from botzoo.util.outgoing import without_secrets
-from hub_double import HubDouble, hub_double
+from hub_double import HubDouble
 
 pytestmark = [
     pytest.mark.slow,
@@ -48,22 +46,10 @@ def here(code: str, image: bytes, model: Path | None) -> list[str]:
     return said.getvalue().splitlines()
 
 
-@pytest.fixture
-def double(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HubDouble]:
-    with hub_double() as running:
-        template = running.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
-        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", running.endpoint)
-        monkeypatch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_XET", True)
-        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
-        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-        monkeypatch.setenv("HF_TOKEN", "hf_write")
-        monkeypatch.setattr(verifying, "run_code", here)
-        yield running
-        huggingface_hub.close_session()
-
-
-def test_what_is_published_is_loaded_and_verified_from_there(double: HubDouble, trained: tuple[Path, Path]) -> None:
+def test_what_is_published_is_loaded_and_verified_from_there(
+    double: HubDouble, trained: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verifying, "run_code", here)
     run, data = trained
     publish(pack(run, "me/places", "mit"))
     card = double.repo("me/places").files["README.md"].decode()

@@ -3,7 +3,6 @@
 import io
 import shutil
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import huggingface_hub
@@ -17,7 +16,7 @@ from botzoo.hub.verify import verify
 from botzoo.inference.load import load
 from botzoo.models.loading import model_folder
 from botzoo.sources.find import find_images
-from hub_double import HubDouble, hub_double
+from hub_double import HubDouble
 from running import write_teacher
 
 pytestmark = [
@@ -34,22 +33,14 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def double(written: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HubDouble]:
-    """The Hub with the model me/pets, which is read with a token that may write."""
-    with hub_double() as running:
-        template = running.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
-        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", running.endpoint)
-        monkeypatch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_XET", False)
-        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
-        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-        monkeypatch.setattr("datasets.config.HF_ENDPOINT", running.endpoint)
-        monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "datasets")
-        monkeypatch.setenv("HF_TOKEN", "hf_write")
-        running.xet = f"local://{tmp_path / 'storage'}"
-        running.add("me/pets", {path.name: path.read_bytes() for path in written.iterdir()})
-        yield running
-        huggingface_hub.close_session()
+def double(double: HubDouble, written: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> HubDouble:
+    """The Hub with the model me/pets and its storage for large files, and with data sets."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_XET", False)
+    monkeypatch.setattr("datasets.config.HF_ENDPOINT", double.endpoint)
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "datasets")
+    double.xet = f"local://{tmp_path / 'storage'}"
+    double.add("me/pets", {path.name: path.read_bytes() for path in written.iterdir()})
+    return double
 
 
 def test_weights_come_from_the_xet_storage_equal_to_the_byte(double: HubDouble, written: Path) -> None:

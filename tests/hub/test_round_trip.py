@@ -19,7 +19,7 @@ from botzoo import cli as botzoo_cli
 from botzoo.models.foreign import read_config, temperature_in
 from botzoo.util.guard import guarded
 from botzoo_finetune import cli
-from hub_double import HubDouble, hub_double
+from hub_double import HubDouble, hub_of_clients
 
 pytestmark = [
     pytest.mark.slow,
@@ -64,17 +64,10 @@ print(json.dumps(found))
 
 @pytest.fixture(scope="module")
 def double(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubDouble]:
-    with pytest.MonkeyPatch.context() as patch, hub_double() as running:
-        patch.setattr(huggingface_hub.constants, "ENDPOINT", running.endpoint)
-        template = running.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
-        patch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-        patch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_XET", True)
-        patch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
-        patch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setenv("HF_TOKEN", "hf_write")
+    cache = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch, hub_of_clients(patch, cache) as running:
         huggingface_hub.utils.disable_progress_bars()
         yield running
-        huggingface_hub.close_session()
 
 
 @pytest.fixture(scope="module")

@@ -199,11 +199,31 @@ def test_code_sees_weights_and_image_and_imports_nothing_beside_them(
     assert seen.startswith("['config.json', 'model.safetensors', 'photo.jpg']")
 
 
-def test_without_its_images_nothing_is_claimed(run: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.fixture
+def alone(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The model of a run, without the run and away from its images."""
     monkeypatch.chdir(tmp_path)
-    checks = list(verify(str(run)))
+    return f"local-dir:{(run / 'model').rename(tmp_path / 'alone')}"
+
+
+def test_without_its_images_nothing_is_claimed(alone: str) -> None:
+    checks = list(verify(alone))
     assert (checks[-1].outcome, exit_status(checks)) == ("unknown", 3)
     assert "--dataset" in checks[-1].words
+
+
+def test_a_run_is_evaluated_on_the_images_that_it_had(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert next(check for check in verify(str(run)) if check.name == "images").outcome == "agrees"
+
+
+@pytest.mark.parametrize(("seed", "outcome"), [(0, "agrees"), (9, "unknown")])
+def test_a_folder_that_has_no_more_than_the_name_is_not_taken(alone: str, seed: int, outcome: str) -> None:
+    write_photos(Path("photos"), classes=3, each=20, seed=seed)
+    found = next(check for check in verify(alone) if check.name in ("images", "accuracy"))
+    assert (found.outcome, f"({Path('photos').absolute()} has others)" in found.words) == (outcome, seed == 9)
 
 
 def test_a_card_that_is_none_is_named(run: Path, photos: Path) -> None:

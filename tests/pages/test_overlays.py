@@ -4,7 +4,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from PIL import Image, ImageFont
+from PIL import Image, ImageDraw, ImageFont
 
 from botzoo.pages import overlays
 from botzoo.pages.overlays import UNKNOWN, BoxMarks, MaskMarks, on_picture, overlay
@@ -112,6 +112,19 @@ def test_a_sheet_has_truth_and_answer_side_by_side() -> None:
     of_class = (whole == colour_of(1)).all(-1).any(0)
     assert not of_class[30:131].any()  # the legend's swatch lies before
     assert of_class[10 + 130 + 20]
+
+
+def test_the_line_below_a_picture_has_its_underscores() -> None:
+    with_and_without = (sheet([Pair(GREY, boxes([], []), None, line)], NAMES, 120) for line in ("_", " "))
+    assert (pixels(next(with_and_without)) != pixels(next(with_and_without))).any()
+
+
+@pytest.mark.parametrize("width", [120, 600, 2000])
+def test_letters_stay_on_their_tag(width: int) -> None:
+    picture, ink = Image.new("RGB", (width, 200), (90, 90, 90)), colour_of(1)
+    overlays.Pen.of(picture).tag(ImageDraw.Draw(picture), [9, 100, 9, 100], "_Åg", ink, overlays._Room(picture.size))
+    drawn = pixels(picture)
+    assert ((drawn != 90).any(-1).any(1) == (drawn == ink).all(-1).any(1)).all()
 
 
 def test_a_legend_of_many_classes_names_the_first_and_keeps_its_width() -> None:

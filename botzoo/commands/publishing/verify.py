@@ -18,7 +18,7 @@ def run(argv: list[str]) -> None:
     parser = CommandParser("botzoo verify", DESCRIPTION)
     add = parser.add_argument
     add("name", metavar="NAME|REPO|FOLDER", help="Name.tag of ours, owner/name on the Hub, a model folder or a run.")
-    add("--dataset", help="Where its images are; by default where the card says.")
+    add("--dataset", help="Where its images are; by default where its run or its card says.")
     add("--labels", metavar="FILE", help="The table of their labels; by default the recipe's, beside the images.")
     options = parser.parse(argv)
 

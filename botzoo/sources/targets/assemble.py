@@ -14,6 +14,7 @@ import numpy as np
 from botzoo.errors import DataError
 from botzoo.sources.annotations.paths import Found
 from botzoo.sources.base import Files, ImageData, missing_classes
+from botzoo.sources.files import read_text
 from botzoo.sources.targets.boxes import Boxes, BoxSplit
 from botzoo.sources.targets.pictures import size_if_readable
 from botzoo.util.text import counted, listing
@@ -106,6 +107,19 @@ def checked_boxes(
     for role, split in used.items():
         said += missing_classes(data, role, split, data.class_names)
     return replace(data, notes=tuple(said))
+
+
+def named_classes(file: Path) -> list[str]:
+    """Return the names in a file, one a line, whose numbers are those of the classes.
+
+    Raises:
+        DataError: a line among them is empty, so that nobody knows whether it counts.
+    """
+    names = [line.strip() for line in read_text(file).rstrip().splitlines()]
+    if "" in names:
+        k = names.index("") + 1
+        raise DataError(f"{file}, line {k}, is empty, and the line is the class's number: name it, or remove the line.")
+    return names
 
 
 def first_double(names: Sequence[str]) -> str | None:

@@ -157,7 +157,7 @@ def coding_of(masks: Iterable[tuple[Encoded, str]], names: int, colours: Mapping
 
     Raises:
         DataError: as ``stored``, of all masks, as a single one is named when all are read; or they are in colours and there
-            is no table of these.
+            is no table of these; or two values are not of two classes.
     """
     seen: set[int] = set()
     problem: DataError | None = None
@@ -176,11 +176,12 @@ def coding_of(masks: Iterable[tuple[Encoded, str]], names: int, colours: Mapping
         seen.update(np.flatnonzero(np.bincount(values.ravel(), minlength=256)).tolist())
     if problem is not None and not seen:
         raise problem
-    if seen == {0, IGNORED} and names > 2:
-        has = f"The masks have the values 0 and 255 alone, and {names} classes are named"
-        raise DataError(f"{has}: name two, for black and white, or draw the others.")
+    if seen == {0, IGNORED} and names not in (0, 2):
+        named = "one class is" if names == 1 else f"{names} classes are"
+        has = f"The masks have the values 0 and 255 alone, and {named} named"
+        raise DataError(f"{has}: name two, black first and then white, or draw what else there is.")
     if seen == {0, IGNORED}:
-        return Coding("black and white", max(names, 2)), "masks are black and white: 255 is the second class"
+        return Coding("black and white", 2), "masks are black and white: 255 is the second class"
     found = 1 + max((value for value in seen if value != IGNORED), default=1)
     ignored = ", 255 is ignored" if IGNORED in seen else ""
     return Coding("numbers", names or found), f"masks have the numbers of classes{ignored}"

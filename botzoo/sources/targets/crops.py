@@ -19,6 +19,7 @@ from botzoo.pixels.colours import upright
 from botzoo.pixels.opening import open_picture
 from botzoo.sources.base import Encoded, ImageData, Split
 from botzoo.sources.files import read_file
+from botzoo.sources.groups import paths_of
 from botzoo.sources.targets.boxes import BoxSplit
 from botzoo.sources.targets.coding import MOST_PIXELS
 from botzoo.sources.targets.pictures import any_size
@@ -35,7 +36,9 @@ PLAIN_MODES = ("1", "L", "LA", "I;16", "P", "RGB", "RGBA")
 
 
 def crops_of(data: ImageData[BoxSplit]) -> ImageData[Split]:
-    """Return the boxes of a data set as images of one class each; those of one picture are a group.
+    """Return the boxes of a data set as images of one class each; those of one picture are of one group.
+
+    The groups are those of the pictures, where these have any, else each picture is one.
 
     Left out are boxes around crowds, and those of which less than ``LEAST`` pixels of a side are in the picture.
 
@@ -75,7 +78,7 @@ def _crops(split: BoxSplit) -> tuple[list[Crop], list[int]]:
 
 def _cut(split: BoxSplit, crops: Sequence[Crop], labels: Sequence[int]) -> Split:
     cut = Cut(crops, split.read, split.describe)
-    names = [split.describe(i).removeprefix(split.root) for i in range(len(split))]
+    names = split.groups if split.groups is not None else paths_of(split)
     groups = np.empty(len(crops), np.object_)
     groups[:] = [names[crop.picture] for crop in crops]
     return Split(split.name, np.array(labels, np.int64), cut.read, cut.describe, root=split.root, groups=groups)

@@ -16,7 +16,7 @@ from botzoo.errors import DataError
 from botzoo.sources.annotations.paths import Found
 from botzoo.sources.base import Encoded, Files, ImageData, SourceOptions, Split, at_row, of_either
 from botzoo.sources.files import read_text
-from botzoo.sources.targets.assemble import first_double
+from botzoo.sources.targets.assemble import first_double, named_classes
 from botzoo.sources.targets.coding import IGNORED, MOST_CLASSES, Coding, Colour, Mask, coding_of, stored
 from botzoo.sources.targets.pictures import Pairs, encoded_size, is_said, key_of, roles_of_folders
 from botzoo.util.text import brief, counted, listing
@@ -226,7 +226,6 @@ def masked(
     sample = ((unread.read_mask(i), unread.describe_mask(i)) for i in chosen)
     coding, note = coding_of(sample, len(names), colours)
     class_names = [*names] or [f"class {k}" for k in range(coding.classes)]
-    class_names += [f"class {k}" for k in range(len(class_names), coding.classes)]
     if twice := first_double(class_names):
         raise DataError(f"{name} has two classes called {twice!r}: give each a name of its own.")
     if len(class_names) < 2:
@@ -243,19 +242,25 @@ def class_files(root: Path) -> tuple[list[str], dict[Colour, int], list[str]]:
     """Return the names of the classes, the class of each colour, and notes on where they stand; empty where nothing does.
 
     Raises:
-        DataError: there are more classes than a mask can tell apart, or a line is no colour.
+        DataError: there are more classes than a mask can tell apart, or a line is no colour or empty among names.
     """
     here = {path.name.lower(): path for path in sorted(root.iterdir()) if path.is_file()}
     for file in COLOUR_FILES:
         if file in here:
             names, colours = read_colours(here[file])
-            return names, colours, [f"classes and colours are those in {here[file].name}"]
+            return names, colours, [f"classes and colours are those in {here[file].name}", *_unread(here, file)]
     for file in NAME_FILES:
         if file in here:
-            names = [line.strip() for line in read_text(here[file]).splitlines() if line.strip()]
+            names = named_classes(here[file])
             _check_number(names, here[file])
-            return names, {}, [f"classes are those in {here[file].name}"]
+            return names, {}, [f"classes are those in {here[file].name}", *_unread(here, file)]
     return [], {}, []
+
+
+def _unread(here: Mapping[str, Path], file: str) -> list[str]:
+    """Return a note on the files that would name the classes if ``file`` did not."""
+    others = [here[other].name for other in (*COLOUR_FILES, *NAME_FILES) if other in here and other != file]
+    return [f"not used: {listing(others)}, as {here[file].name} names the classes"] if others else []
 
 
 def read_colours(path: Path) -> tuple[list[str], dict[Colour, int]]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,7 @@ from botzoo.sources.targets.boxes import Boxes, BoxSplit, from_sides
 from botzoo.sources.targets.coding import Coding
 from botzoo.sources.targets.masks import MaskSplit, masked
 from botzoo.sources.targets.pictures import SIZELESS, encoded_size, number
-from botzoo.util.text import listing
+from botzoo.util.text import counted, listing
 
 BOXES = ("bbox", "bboxes", "box", "boxes")
 CATEGORIES = ("category", "categories", "label", "labels", "category_id", "class", "class_id")
@@ -95,7 +96,8 @@ def open_box_rows(
     leave their image and, read as left, top, right, bottom, none would. Numbers up to 1 are shares of the sides.
 
     Raises:
-        DataError: a row is damaged, has other numbers of boxes and categories, or as ``checked_boxes``.
+        DataError: a row is damaged, has other numbers of boxes and categories or a category that is no class, or as
+            ``checked_boxes``.
     """
     features = tables["train"].features
     columns = box_columns(features)
@@ -103,30 +105,13 @@ def open_box_rows(
     objects, _, category = columns
     image = pick_column(name, "image", options.image_column, list(features), _image_columns(features))
     tables, left = _labelled(name, tables, (image, objects))
-    own = _fields(features[objects])[category]
-    declared = getattr(element(own) or own, "names", None)
     cells = {role: _cells(table, image, role, folders) for role, table in tables.items()}
     rows = {role: [*_rows(table, cells[role], columns)] for role, table in tables.items()}
-    labels = [label for role in rows for _, found, _ in rows[role] for label in found]
-    names = list(declared or sorted(set(map(str, labels)), key=lambda each: (len(each) * each.isdecimal(), each)))
-    number_of = {each: k for k, each in enumerate(range(len(names)) if declared else names)}
+    classes = _Classes.of(_fields(features[objects])[category], chain.from_iterable(rows.values()))
     way, note = _way([(found, size) for found, _, size in rows["train"]])
-    splits = {}
-    for role, of_role in rows.items():
-        made = []
-        for i, (found, own_labels, size) in enumerate(of_role):
-            keys = own_labels if declared else [*map(str, own_labels)]
-            if odd := [key for key in keys if key not in number_of]:
-                raise DataError(
-                    f"{cells[role].describe(i).capitalize()} of {name} has the category {odd[0]!r}, which is no class."
-                )
-            made.append(Boxes.of(way(found, size), [number_of[key] for key in keys]))
-        sizes = np.array([size for _, _, size in of_role], np.int32).reshape(-1, 2)
-        split = BoxSplit.of(role, made, sizes, cells[role], cells[role].describe)
-        splits[role] = replace(split, problems=dict.fromkeys(np.flatnonzero(~sizes.all(1)).tolist(), SIZELESS))
-    return checked_boxes(
-        name, splits, names, [*left, f"boxes are those in {objects!r}: {note}"], declared=declared is not None
-    )
+    splits = {role: _split(name, of_role, cells[role], classes, way) for role, of_role in rows.items()}
+    notes = [*left, f"boxes are those in {objects!r}: {note}"]
+    return checked_boxes(name, splits, classes.names, notes, declared=classes.declared)
 
 
 def _labelled(name: str, tables: Mapping[str, Any], columns: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
@@ -183,6 +168,33 @@ def _size(encoded: Encoded, where: str) -> tuple[int, int]:
         return 0, 0
 
 
+class _Classes(NamedTuple):
+    """The classes of boxes: those that the table declares, which it calls by numbers, or all that are there, as text."""
+
+    names: list[str]
+    declared: bool
+
+    @classmethod
+    def of(cls, feature: Any, rows: Iterable[Row]) -> _Classes:
+        """Return those of a field of categories; of a field that declares none, numbers come in their order."""
+        declared = getattr(element(feature) or feature, "names", None)
+        if declared is not None:
+            return cls(list(declared), True)
+        found = {str(category) for _, categories, _ in rows for category in categories}
+        return cls(sorted(found, key=lambda each: (len(each) * each.isdecimal(), each)), False)
+
+    def labels(self, rows: Sequence[Row], where: Callable[[int], str]) -> Iterator[list[int]]:
+        """Yield the labels of the boxes of each row, which ``where`` names; raise DataError of a category that is none."""
+        number_of = {each: k for k, each in enumerate(range(len(self.names)) if self.declared else self.names)}
+        for i, (_, categories, _) in enumerate(rows):
+            keys = categories if self.declared else [*map(str, categories)]
+            if odd := [key for key in keys if key not in number_of]:
+                classes = counted(len(self.names), "class", "classes")
+                has = f"{where(i)} has the category {odd[0]!r}, which is none of the {classes}, numbered from 0 on"
+                raise DataError(f"{has}: mend the row, or name the class.")
+            yield [number_of[key] for key in keys]
+
+
 Way = Callable[[NDArray[np.float64], tuple[int, int]], NDArray[np.float32]]
 
 
@@ -209,6 +221,15 @@ def _read(as_corners: bool, shares: bool, boxes: NDArray[np.float64], size: tupl
     height, width = size
     pixels = boxes * np.array([width, height, width, height]) if shares else boxes
     return pixels.astype(np.float32) if as_corners else from_sides(pixels)
+
+
+def _split(name: str, rows: Sequence[Row], cells: _Cells, classes: _Classes, way: Way) -> BoxSplit:
+    """Return the split of such rows, whose boxes are read in that ``way``."""
+    labels = classes.labels(rows, lambda i: f"{cells.describe(i).capitalize()} of {name}")
+    made = [Boxes.of(way(found, size), own) for (found, _, size), own in zip(rows, labels, strict=True)]
+    sizes = np.array([size for _, _, size in rows], np.int32).reshape(-1, 2)
+    split = BoxSplit.of(cells.role, made, sizes, cells, cells.describe)
+    return replace(split, problems=dict.fromkeys(np.flatnonzero(~sizes.all(1)).tolist(), SIZELESS))
 
 
 def mask_columns(features: Mapping[str, Any]) -> tuple[str, str] | None:

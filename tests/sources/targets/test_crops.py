@@ -12,7 +12,7 @@ from botzoo.data.images import read_images
 from botzoo.data.splits import in_fold, with_validation
 from botzoo.errors import DataError
 from botzoo.sources.base import ImageData, SourceOptions, Split
-from botzoo.sources.find import find_images
+from botzoo.sources.find import Kind, find_images
 from botzoo.sources.targets.find import find_boxes
 from sources.targets.made import Rows, coco, picture, text, voc_xml, write_json
 
@@ -60,6 +60,21 @@ def test_those_of_one_picture_stay_together(boxed: Path) -> None:
         groups = [set(split.groups) for split in cut.splits.values()]  # type: ignore[arg-type]
         assert sum(map(len, groups)) == 10
         assert not groups[0] & groups[1]
+
+
+def test_groups_are_those_of_the_pictures_and_cut_none_apart(boxed: Path) -> None:
+    data = find_images(str(boxed), SourceOptions(crops=True, group=r"(\d)\.png$"))
+    groups = [str(group) for group in data.train.groups]  # by the name of the picture, never by the number of the box
+    assert groups == [str(i) for i in range(10) for _ in range(3)]
+
+
+@pytest.mark.parametrize("said", ["labels", "label_column", "label_separator"])
+@pytest.mark.parametrize(("asked", "kind"), [("--data.crops", "classify"), ("--task detect", "detect")])
+def test_what_is_said_of_a_table_of_classes_is_refused(said: str, asked: str, kind: Kind, boxed: Path) -> None:
+    options = SourceOptions(crops=kind == "classify", **{said: "a"})
+    flag = "--labels" if said == "labels" else f"--data.{said.replace('_', '-')}"
+    with pytest.raises(DataError, match=f"^{flag} is for a table of classes: leave it out for {asked}\\.$"):
+        find_images(str(boxed), options, kind)
 
 
 def test_a_picture_of_another_size_than_its_annotation_is_cut_at_the_same_place(boxed: Path) -> None:

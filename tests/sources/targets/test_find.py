@@ -111,6 +111,17 @@ def test_rows_may_name_their_categories_and_have_none_on_an_image(tmp_path: Path
     assert [len(each) for each in data.train.boxes] == [1, 0, 0]
 
 
+def test_a_category_that_is_no_class_is_refused(tmp_path: Path) -> None:
+    rows(tmp_path / "set", SIDES)
+    table = datasets.Dataset.from_parquet(str(tmp_path / "set" / "train-0.parquet"))
+    encoded = table.cast_column("image", datasets.Image(decode=False))
+    odd = encoded.map(lambda row: {"objects": row["objects"] | {"category": [0, -1]}})
+    with pytest.raises(
+        DataError, match=r"^Row 0 of the train split of set has the category -1, which is none of the 2"
+    ):
+        open_box_rows("set", {"train": odd}, NOTHING_SAID, [])
+
+
 def test_rows_of_the_hub_are_known_by_their_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows(tmp_path / "set", SIDES)
     table = datasets.Dataset.from_parquet(str(tmp_path / "set" / "train-0.parquet"))

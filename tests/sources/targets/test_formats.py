@@ -121,6 +121,18 @@ def test_coco_numbers_categories_with_holes_in_their_order(tmp_path: Path) -> No
     assert any("category ids 3 to 90 have holes" in note for note in data.notes)
 
 
+@pytest.mark.parametrize(
+    ("other", "odd"), [({"name": "cow"}, "2 being 'cow' and not 'dog'"), ({"id": 7}, "2 being nothing and not 'dog'")]
+)
+def test_coco_files_of_other_categories_are_told_apart(tmp_path: Path, other: dict[str, object], odd: str) -> None:
+    picture(tmp_path / "a.png")
+    write_json(tmp_path / "train.json", coco())
+    write_json(
+        tmp_path / "val.json", coco([]) | {"categories": [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"} | other]}
+    )
+    assert f"val.json has other categories than {tmp_path / 'train.json'}, {odd}: make" in refusal(tmp_path)
+
+
 def test_coco_has_images_without_boxes_and_crowds(tmp_path: Path) -> None:
     made = coco(images=("a.png", "b.png"))
     made["annotations"] = [made["annotations"][0] | {"iscrowd": 1}, made["annotations"][1]]
@@ -228,6 +240,25 @@ def test_yolo_reads_lists_of_names_and_of_numbered_names(tmp_path: Path) -> None
         data = find_boxes(str(tmp_path))
         assert (data.class_names, corners(data)) == (NAMES, CORNERS)
         assert len(data.train.boxes[1]) == 0
+
+
+@pytest.mark.parametrize("count", ["3", "1", "two", "[2]"])
+def test_yolo_has_as_many_names_as_it_says(tmp_path: Path, count: str) -> None:
+    picture(tmp_path / "a.png")
+    text(tmp_path / "a.txt", *yolo_lines())
+    text(tmp_path / "data.yaml", "nc: 2", "names: [cat, dog]")
+    assert find_boxes(str(tmp_path)).class_names == NAMES
+    text(tmp_path / "data.yaml", f"nc: {count}", "names: [cat, dog]")
+    refused = refusal(tmp_path)
+    assert "data.yaml has nc: " in refused
+    assert refused.endswith("and 2 names, 'cat', 'dog': make nc 2, or name each class.")
+
+
+def test_an_empty_line_among_the_classes_of_yolo_is_refused(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    text(tmp_path / "a.txt", *yolo_lines())
+    text(tmp_path / "classes.txt", "cat", "", "dog")
+    assert "classes.txt, line 2, is empty, and the line is the class's number" in refusal(tmp_path)
 
 
 def test_yolo_takes_splits_from_data_yaml_wherever_its_paths_begin(tmp_path: Path) -> None:

@@ -187,8 +187,22 @@ def _three(folder: Path, *values: int, names: str = "a b c") -> Path:
     return folder
 
 
-def test_black_and_white_is_of_two_classes(tmp_path: Path) -> None:
-    assert "0 and 255 alone, and 3 classes are named: name two" in refusal(_three(tmp_path, 0, 255), find_masks)
+@pytest.mark.parametrize(("names", "said"), [("a b c", "3 classes are"), ("a", "one class is")])
+def test_black_and_white_is_of_two_classes(tmp_path: Path, names: str, said: str) -> None:
+    refused = refusal(_three(tmp_path, 0, 255, names=names), find_masks)
+    assert f"0 and 255 alone, and {said} named: name two" in refused
+
+
+def test_a_second_file_that_names_the_classes_is_told_of(tmp_path: Path) -> None:
+    _three(tmp_path, 0, 1)
+    text(tmp_path / "labels.txt", "x", "y")
+    assert "not used: 'labels.txt', as classes.txt names the classes" in find_masks(str(tmp_path)).notes
+
+
+def test_an_empty_line_among_names_is_refused(tmp_path: Path) -> None:
+    _three(tmp_path, 0, 1)
+    text(tmp_path / "classes.txt", "a", "", "b", "")
+    assert "classes.txt, line 2, is empty" in refusal(tmp_path, find_masks)
 
 
 def test_masks_of_nothing_but_ignored_pixels_teach_nothing(tmp_path: Path) -> None:

@@ -76,9 +76,8 @@ def open_coco(name: str, root: Path, read: Mapping[str, dict[str, Any]], options
     first = categories["train"]
     for role, other in categories.items():
         if other != first:
-            raise DataError(
-                f"{root / files[role]} has other categories than {root / files['train']}: make them the same."
-            )
+            differ = f"{root / files[role]} has other categories than {root / files['train']}"
+            raise DataError(f"{differ}, {_first_difference(other, first)}: make them the same.")
     ids = sorted(first)
     if ids and ids != list(range(ids[0], ids[0] + len(ids))):
         notes.append(
@@ -108,6 +107,13 @@ def _categories(read: Mapping[str, Any], where: str) -> dict[int, str]:
             raise DataError(f"{where} has a category, of the id {own}, without a name: add it.")
         found[own] = text.strip()
     return found
+
+
+def _first_difference(one: Mapping[int, str], other: Mapping[int, str]) -> str:
+    """Return in words the first category that two files with different ones do not share."""
+    own = min(own for own in {*one, *other} if one.get(own) != other.get(own))
+    called, instead = (brief(repr(names[own]), 60) if own in names else "nothing" for names in (one, other))
+    return f"{own} being {called} and not {instead}"
 
 
 def _entries(

@@ -17,7 +17,7 @@ from botzoo.sources.base import ImageData, SourceOptions
 from botzoo.sources.files import inside, own_folders, read_text
 from botzoo.sources.folders import files_in
 from botzoo.sources.layouts.split_names import role_of
-from botzoo.sources.targets.assemble import Boxed, box_split, checked_boxes
+from botzoo.sources.targets.assemble import Boxed, box_split, checked_boxes, named_classes
 from botzoo.sources.targets.boxes import Boxes, BoxSplit, from_centres
 from botzoo.sources.targets.formats.outlines import polygon_area
 from botzoo.sources.targets.pictures import (
@@ -81,11 +81,12 @@ def open_yolo(name: str, root: Path, file: Path, options: SourceOptions) -> Imag
     """Return the data set whose classes ``file`` names; an image without a text file has no boxes.
 
     Raises:
-        DataError: a line is no box, or is of a class that has no name; or as ``checked_boxes``.
+        DataError: a line is no box, or is of a class that has no name; ``nc`` is not the number of the names; or as
+            ``checked_boxes``.
         ConfigError: the YAML file is damaged.
     """
     told = _told(file) if file.suffix.lower() in (".yaml", ".yml") else {}
-    class_names = _class_names(told["names"], file) if told else _lines(file)
+    class_names = _class_names(told, file) if told else named_classes(file)
     found = Found(root)
     roles, notes = _roles(name, found, told, file, options)
     chosen = [i for i, role in enumerate(roles) if role]
@@ -118,14 +119,18 @@ def _entry(place: int, image: str, text: Path | None, class_names: Sequence[str]
     return Boxed(place, boxes, height, width)
 
 
-def _class_names(names: Any, file: Path) -> list[str]:
-    """Return the names in a list, or in a mapping of numbers from 0 on."""
+def _class_names(told: Mapping[str, Any], file: Path) -> list[str]:
+    """Return the names in a list, or in a mapping of numbers from 0 on; there are ``nc``, where that is said."""
+    names = told["names"]
     if isinstance(names, Mapping):
         if sorted(names) != sorted(map(str, range(len(names)))):
             raise DataError(f"names in {file} are of {listing(list(names))}: they must be numbered 0, 1, 2 and so on.")
         names = [names[str(k)] for k in range(len(names))]
     if not isinstance(names, list) or not all(isinstance(each, str) and each.strip() for each in names):
         raise DataError(f"names in {file} must be a list of the classes, or `0: name` lines.")
+    if (count := told.get("nc")) and count != str(len(names)):
+        has = f"{file} has nc: {brief(str(count), 20)} and {counted(len(names), 'name')}, {listing(names)}"
+        raise DataError(f"{has}: make nc {len(names)}, or name each class.")
     return [each.strip() for each in names]
 
 
