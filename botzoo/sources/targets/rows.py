@@ -48,9 +48,7 @@ class _Cells:
     @property
     def files(self) -> tuple[str, ...]:
         """The files that hold all of the images; none where a cell is the path of another file."""
-        import pyarrow.compute as pc
-
-        inline = pc.struct_field(self.table.data.column(self.column), "bytes").null_count == 0
+        inline = all(chunk.field("bytes").null_count == 0 for chunk in self.table.data.column(self.column).chunks)
         return tuple(str(file["filename"]) for file in self.table.cache_files) if inline else ()
 
 
