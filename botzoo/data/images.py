@@ -27,7 +27,7 @@ from botzoo.data.loader import Batch, LoadedSplit, Stack, collate, load
 from botzoo.data.order import Order, share
 from botzoo.data.parallel import in_order
 from botzoo.data.progress import Progress
-from botzoo.data.remembered import Remembered, in_files, mark_of, remember, remembered, row_mark, table_mark
+from botzoo.data.remembered import Remembered, in_files, remember, remembered
 from botzoo.data.transforms import Key, Row, Transform
 from botzoo.errors import DataError
 from botzoo.models.preprocessing import PLAIN, Decoding
@@ -36,7 +36,7 @@ from botzoo.pixels.bands import AtHand, Picture, picture_of, pixels_of
 from botzoo.pixels.jpeg import QUALITY
 from botzoo.pixels.values import Extremes, is_deep, may_be_deep
 from botzoo.sources.base import Encoded, Split
-from botzoo.sources.files import read_file
+from botzoo.sources.files import mark_of, read_file, row_mark, table_mark
 from botzoo.sources.groups import numbered
 from botzoo.util.cache import DECODED, EXTREMES
 from botzoo.util.text import counted, in_megabytes

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial, reduce
 from operator import or_
-from typing import Any, TypeVar
+from typing import Any
 
 from botzoo.data.decode import DEEP, PAGED, TRANSPARENT, channels_of, is_of_other_channels
 from botzoo.data.images import (
@@ -32,16 +32,9 @@ from botzoo.models.preprocessing import Decoding
 from botzoo.options.accepted import fold_of, splits_of
 from botzoo.options.config import DataConfig
 from botzoo.pixels.values import Extremes, usual_range
-from botzoo.sources.base import ImageData, SourceOptions, Split
+from botzoo.sources.base import ImageData, Shared, SourceOptions, Split, alone
 from botzoo.sources.find import Kind, find_images
 from botzoo.util.text import counted
-
-T = TypeVar("T")
-
-
-def alone(work: Callable[[], T]) -> T:
-    """Do ``work``, as one process does that has no others to share it with."""
-    return work()
 
 
 def source_options(config: DataConfig, labels: Any = None) -> SourceOptions:
@@ -168,9 +161,10 @@ def kind_notes(images: Iterable[Images], how: Decoding) -> Iterator[str]:
 def find(
     dataset: Any,
     config: DataConfig,
-    from_main: Callable[[Callable[[], Any]], Any] = alone,
+    from_main: Shared[Any] = alone,
     labels: Any = None,
     kind: Kind | None = None,
+    on_each_node: Shared[Any] = alone,
 ) -> ImageData[Any]:
     """Find a data set, without the splits that a run leaves unread.
 
@@ -178,7 +172,7 @@ def find(
         dataset: name or data, see ``find_images``.
         from_main: does work on the main process and gives its answer to all; of shards that one counts for all.
         labels: the table of them, see ``SourceOptions``.
-        kind: what is to be learned, see ``find_images``.
+        kind, on_each_node: what is to be learned, and who reads masks, see ``find_images``.
 
     Raises:
         DataError, NetworkError: as of ``find_images`` and ``find_shards``.
@@ -186,7 +180,7 @@ def find(
     options = source_options(config, labels)
     found: ImageData[Any]
     if not config.streaming:
-        found = find_images(dataset, options, kind or "classify")
+        found = find_images(dataset, options, kind or "classify", on_each_node)
     elif kind not in (None, "classify"):
         raise DataError(f"Boxes and masks are not streamed: leave --data.streaming out for --task {kind}.")
     elif not isinstance(dataset, str | os.PathLike):
@@ -240,7 +234,7 @@ def read(
     by_header: bool = False,
     copies: bool | None = False,
     bars: bool | None = None,
-    on_each_node: Callable[[Callable[[], Any]], Any] = alone,
+    on_each_node: Shared[Any] = alone,
     same_everywhere: Callable[[list[str], str, str], object] = lambda values, what, where: None,
 ) -> tuple[ImageData[Any], dict[str, Images] | dict[str, Stream], list[Unreadable]]:
     """Decode and check every image of every split of ``find``'s answer, and cut the splits of a run; shards are opened only.

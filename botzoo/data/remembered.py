@@ -3,16 +3,13 @@
 An image is a file, or a row of a table that lies in files. Of what is in memory nothing but its bytes tells whether it has
 changed, so that it is hashed in every run.
 
-A file is known by its path, size, inode, device, and the times of its last change, of content and of anything (mtime and
-ctime, in nanoseconds): whoever writes into it changes one of them. One that was changed within ``SETTLING`` of being looked
-at is not remembered, since clocks of file systems tick slowly and a second change might leave no mark.
+A file is known by its mark, see ``botzoo.sources.files``.
 
 There is a file for each split of a data set in the folder ``files`` of the cache: marks (uint64, ascending), SHA-256 of the
 contents (32 bytes each), and whether they may have more than 8 bits (one byte each).
 """
 
 import hashlib
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -22,13 +19,8 @@ from numpy.typing import NDArray
 
 from botzoo.data.parallel import in_order
 from botzoo.sources.base import Split
+from botzoo.sources.files import mark_of, row_mark, table_mark
 from botzoo.util.cache import FILES
-
-SETTLING = 2.0
-"""Seconds."""
-
-SPREAD = 0x9E3779B97F4A7C15
-"""Odd, so that no two rows have one mark."""
 
 TOGETHER = 256
 """Files that a thread looks at before the next one has its turn."""
@@ -63,33 +55,6 @@ def in_files(split: Split) -> bool:
     with suppress(OSError):
         return len(split) > 0 and (isinstance(split.read(0), Path) or table_mark(split) != 0)
     return False
-
-
-def table_mark(split: Split) -> int:
-    """Return the mark of the files that all images of a split are stored in; 0 where there are none or one has no mark."""
-    if not split.stored_in:
-        return 0
-    marks = [mark_of(Path(file)) for file in split.stored_in]
-    digest = hashlib.blake2b(f"{marks} {len(split)}".encode(), digest_size=8)
-    return int.from_bytes(digest.digest(), "little") if all(marks) else 0
-
-
-def row_mark(table: int, i: int) -> int:
-    """Return the mark of row i of a table that has one."""
-    return (table + i * SPREAD) % (1 << 64) if table else 0
-
-
-def mark_of(path: Path) -> int:
-    """Return the mark of a file as it is now; 0 of one that is not to be remembered, or is not there."""
-    try:
-        found = path.stat()
-    except (OSError, ValueError):
-        return 0
-    if time.time() - max(found.st_mtime, found.st_ctime) < SETTLING:
-        return 0
-    facts = found.st_size, found.st_ino, found.st_dev, found.st_mtime_ns, found.st_ctime_ns
-    digest = hashlib.blake2b(f"{facts} {path.absolute()}".encode(errors="surrogateescape"), digest_size=8)
-    return int.from_bytes(digest.digest(), "little")
 
 
 def remembered(split: Split) -> Remembered:

@@ -80,7 +80,7 @@ class DataConfig:
         instead={"paper_augment", "budget"})
     scales: tuple[float, float] | None = option(None, "Sides of a picture in training as shares of those in evaluation, "
         "for masks and boxes: drawn between these two for each, cropped where it is larger and padded where it is "
-        "smaller.", "Augmentation", metavar="LOW,HIGH", unset="0.75,1.5 for masks, 0.8,1.25 for boxes", accepts=SCALES)
+        "smaller.", "Augmentation", metavar="LOW,HIGH", unset="0.75,1.5 for masks, 1,1 for boxes", accepts=SCALES)
     train_scale: float = option(1.0, "Side of the training crops as a share of the input's. It is rounded to 32 "
         "pixels, or 16 where the input is below 128. Less than 1 trains faster, on images that are unlike those of "
         "evaluation. Without effect on networks of fixed size.", "Model", accepts=between(0.25, 2),

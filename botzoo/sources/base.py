@@ -41,6 +41,9 @@ inside longer names too."""
 Columns = Mapping[str, NDArray[np.object_]]
 """What else a table says of N images, by the names of its columns: cells as they stand, shape (N,), None for an empty one."""
 
+Shared = Callable[[Callable[[], T]], T]
+"""Does work on one process, and gives its answer to the others."""
+
 Groups = NDArray[np.object_]
 """The names of the groups of N images, shape (N,), all text."""
 
@@ -51,6 +54,11 @@ UNLABELLED = -1
 
 CHARACTERS = ("digits", "ylecun/mnist")
 """Data sets whose images mean something else when mirrored."""
+
+
+def alone(work: Callable[[], T]) -> T:
+    """Do ``work``, as one process does that has no others to share it with."""
+    return work()
 
 
 @dataclass(frozen=True)

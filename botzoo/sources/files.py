@@ -2,14 +2,20 @@
 
 Files that are found by looking into folders are the user's: his links are followed wherever they lead. Paths in a table's
 cell, in JSON or on a card are text of others, which names only what lies in the data set's own folder, links resolved.
+
+A file is known to be the same by its mark: path, size, inode, device, and the times of its last change, of content and of
+anything (mtime and ctime, in nanoseconds). Whoever writes into it changes one of them. One that was changed within
+``SETTLING`` of being looked at has no mark, since clocks of file systems tick slowly and a second change might leave none.
 """
 
 import bz2
 import errno
 import gzip
+import hashlib
 import lzma
 import os
 import stat
+import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +24,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from botzoo.errors import DataError, printable
+from botzoo.sources.base import Split
 from botzoo.util.outgoing import in_quotes
 
 MAX_BYTES = 1 << 30
@@ -25,6 +32,12 @@ MAX_BYTES = 1 << 30
 
 MAX_TEXT = 64 << 20
 """The same of JSON, of cards and of labels."""
+
+SETTLING = 2.0
+"""Seconds."""
+
+SPREAD = 0x9E3779B97F4A7C15
+"""Odd, so that no two rows have one mark."""
 
 PACKED: dict[bytes, Callable[[Any], Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
 """How what begins with these bytes is unpacked."""
@@ -147,3 +160,30 @@ def inside(named: str, folders: Sequence[Path], where: str) -> Path:
         lies = f"which is not in the data set's own folder {folders[0]}" if folders else "which is not in the data set"
         raise DataError(f"{where} names {in_quotes(printable(named))}, {lies}: put it there, or remove the mention.")
     return next((place for place in found if place.exists()), found[0])
+
+
+def mark_of(path: Path) -> int:
+    """Return the mark of a file as it is now; 0 of one that is not to be remembered, or is not there."""
+    try:
+        found = path.stat()
+    except (OSError, ValueError):
+        return 0
+    if time.time() - max(found.st_mtime, found.st_ctime) < SETTLING:
+        return 0
+    facts = found.st_size, found.st_ino, found.st_dev, found.st_mtime_ns, found.st_ctime_ns
+    digest = hashlib.blake2b(f"{facts} {path.absolute()}".encode(errors="surrogateescape"), digest_size=8)
+    return int.from_bytes(digest.digest(), "little")
+
+
+def table_mark(split: Split) -> int:
+    """Return the mark of the files that all images of a split are stored in; 0 where there are none or one has no mark."""
+    if not split.stored_in:
+        return 0
+    marks = [mark_of(Path(file)) for file in split.stored_in]
+    digest = hashlib.blake2b(f"{marks} {len(split)}".encode(), digest_size=8)
+    return int.from_bytes(digest.digest(), "little") if all(marks) else 0
+
+
+def row_mark(table: int, i: int) -> int:
+    """Return the mark of row i of a table that has one."""
+    return (table + i * SPREAD) % (1 << 64) if table else 0

@@ -6,7 +6,17 @@ from typing import Any, Literal
 
 from botzoo.errors import DataError, did_you_mean
 from botzoo.sources.annotated import Annotated
-from botzoo.sources.base import NOTHING_SAID, ImageData, OwnNames, Source, SourceOptions, Split, checked
+from botzoo.sources.base import (
+    NOTHING_SAID,
+    ImageData,
+    OwnNames,
+    Shared,
+    Source,
+    SourceOptions,
+    Split,
+    alone,
+    checked,
+)
 from botzoo.sources.digits import Digits
 from botzoo.sources.folders import has_images
 from botzoo.sources.groups import grouped
@@ -50,7 +60,12 @@ Kind = Literal["classify", "detect", "segment"]
 """What is to be learned of images: their classes, the boxes on them, or the class of each pixel."""
 
 
-def find_images(dataset: Any, options: SourceOptions = NOTHING_SAID, kind: Kind = "classify") -> ImageData[Any]:
+def find_images(
+    dataset: Any,
+    options: SourceOptions = NOTHING_SAID,
+    kind: Kind = "classify",
+    on_each_node: Shared[Any] = alone,
+) -> ImageData[Any]:
     """Find a data set and return its splits as they are.
 
     Args:
@@ -59,6 +74,7 @@ def find_images(dataset: Any, options: SourceOptions = NOTHING_SAID, kind: Kind 
             ``datasets.save_to_disk``), or of a zip or tar file of one; or the data itself, see ``in_memory``.
         options: what the user says of it.
         kind: what is to be learned; of boxes and masks see ``botzoo.sources.targets.find``.
+        on_each_node: does work on one process of each machine and gives its answer to the others there: all masks are read.
 
     Raises:
         DataError: it does not exist, has nothing of that kind, is empty, has fewer than two classes, labels out of range,
@@ -66,12 +82,12 @@ def find_images(dataset: Any, options: SourceOptions = NOTHING_SAID, kind: Kind 
         NetworkError: it is on the Hub, not cached, and the Hub cannot be reached.
     """
     plain = kind == "classify" and not options.crops
-    data: ImageData[Any] = _find(dataset, options) if plain else _with_targets(dataset, options, kind)
+    data: ImageData[Any] = _find(dataset, options) if plain else _with_targets(dataset, options, kind, on_each_node)
     data = data if options.group is None else grouped(data, options.group)
     return checked(crops_of(data)) if options.crops else data  # pictures are grouped, so that none is cut apart
 
 
-def _with_targets(dataset: Any, options: SourceOptions, kind: Kind) -> ImageData[Any]:
+def _with_targets(dataset: Any, options: SourceOptions, kind: Kind, on_each_node: Shared[Any]) -> ImageData[Any]:
     asked = "--data.crops" if options.crops else f"--task {kind}"
     if not isinstance(dataset, str | os.PathLike):
         raise DataError(f"Data in memory has no boxes or masks: give a folder or a Hub id for {asked}.")
@@ -84,7 +100,7 @@ def _with_targets(dataset: Any, options: SourceOptions, kind: Kind) -> ImageData
         raise DataError(f"{of_classes} is for a table of classes: leave it out for {asked}.")
     name = os.fspath(dataset)
     boxes = options.crops or kind == "detect"
-    return find_boxes(name, options) if boxes else with_presence(find_masks(name, options))
+    return find_boxes(name, options) if boxes else with_presence(find_masks(name, options), on_each_node)
 
 
 def _find(dataset: Any, options: SourceOptions) -> ImageData[Split]:

@@ -4,13 +4,29 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from botzoo.errors import CheckpointError
 from botzoo.tasks.task import Answers
 from botzoo.util.files import own_folder, written_whole
 from botzoo.util.text import brief
+
+ANY = -1
+"""In the shape of a row: as many as there are."""
+
+
+def lists(rows: Sequence[NDArray[Any]]) -> NDArray[np.object_]:
+    """Return lists of any length, one for each of N images, as an array of shape (N,); all are of one type.
+
+    So an image with very many rows takes no room for the others.
+    """
+    found = np.empty(len(rows), object)
+    for i, each in enumerate(rows):  # one by one, as NumPy would make lists of equal lengths an axis
+        found[i] = each
+    return found
 
 
 def write_answers(path: Path, names: Sequence[str], answers: Answers) -> None:
@@ -20,7 +36,7 @@ def write_answers(path: Path, names: Sequence[str], answers: Answers) -> None:
         path: of the file, whose folder is made where it is missing.
         names: of the N images: file paths or row numbers. They may hold anything, and are no more than text.
         answers: arrays whose first axis is N; a row of more than one axis becomes a list, and its shape is kept if it has
-            several.
+            several, or as many as it likes, see ``lists``.
 
     Raises:
         OSError: it cannot be written.
@@ -32,6 +48,12 @@ def write_answers(path: Path, names: Sequence[str], answers: Answers) -> None:
     columns = {"name": pa.array([name.encode(errors="backslashreplace").decode() for name in names], pa.string())}
     shaped: dict[str, str] = {}
     for name, values in answers.items():
+        if values.dtype == object:
+            flat = np.concatenate(values)
+            ends = np.cumsum([0, *(rows.size for rows in values)])
+            columns[name] = pa.LargeListArray.from_arrays(ends, pa.array(flat.reshape(-1)))
+            shaped[name] = json.dumps((ANY, *flat.shape[1:]))
+            continue
         flat, each = pa.array(np.ascontiguousarray(values).reshape(-1)), math.prod(values.shape[1:])
         if each:
             columns[name] = flat if values.ndim == 1 else pa.FixedSizeListArray.from_arrays(flat, each)
@@ -63,7 +85,11 @@ def read_answers(path: Path) -> tuple[list[str], Answers]:
             size = getattr(column.type, "list_size", None)  # of an array of two axes; of more the shape is kept
             shape = json.loads(kept[name.encode()]) if name.encode() in kept else [] if size is None else [size]
             flat = (column.flatten() if shape else column).to_numpy(zero_copy_only=False)  # booleans need a copy
-            answers[name] = flat.reshape(len(names), *shape)
+            if shape[:1] == [ANY]:
+                ends = column.offsets.to_numpy()[1:-1] // math.prod(shape[1:])
+                answers[name] = lists(np.split(flat.reshape(-1, *shape[1:]), ends))
+            else:
+                answers[name] = flat.reshape(len(names), *shape)
         return names, answers
     except Exception as error:  # pyarrow's own, OSError, KeyError and ValueError for a table of another form
         reason, run = brief(error) if path.is_file() else "there is no such file", path.parent.parent

@@ -25,6 +25,7 @@ from botzoo.options.config import TrainConfig
 from botzoo.sources.base import ImageData
 from botzoo.sources.targets.boxes import Boxes
 from botzoo.sources.targets.checks import Finding, check_boxes
+from botzoo.tasks.answers import lists
 from botzoo.tasks.dense import DenseTask
 from botzoo.tasks.detector_for import check_anchors, check_numbers, detector_on, suiting
 from botzoo.tasks.metrics.dense.coco import CocoFigures, coco_figures, library
@@ -53,16 +54,16 @@ class DetectionEvaluation(Bootstrapped):
     """The boxes that a network found on each of the N images of a split, and those that are there.
 
     Attributes:
-        found: float32, shape (N, D, 6), the likeliest first: left, upper, right and lower edge in pixels of the image as it is
-            stored, label, score in [0, 1]. Rows whose label is ``FILL`` fill up.
-        true: float32, shape (N, M, 8): edges, label, whether it is a crowd, whether it is difficult, area in pixels.
+        found: ``lists`` of float32 (n, 6), the likeliest first: left, upper, right and lower edge in pixels of the image as
+            it is stored, label, score in [0, 1]. Rows whose label is ``FILL`` do not count.
+        true: ``lists`` of float32 (m, 8): edges, label, whether it is a crowd, whether it is difficult, area in pixels.
         size: int32, shape (N, 2), height and width of the images as they are stored.
         groups: of images that belong together; None where nobody named any.
         known: the metrics that were asked for so far, by name.
     """
 
-    found: NDArray[np.float32]
-    true: NDArray[np.float32]
+    found: NDArray[Any]
+    true: NDArray[Any]
     size: NDArray[np.int32]
     groups: GroupNumbers | None = None
     known: dict[str, float] = field(default_factory=dict, init=False, repr=False, compare=False)
@@ -80,7 +81,7 @@ class DetectionEvaluation(Bootstrapped):
     @property
     def classes(self) -> int:
         """One more than the largest label that is there or was found, 1 at least: of the K classes the last may be neither."""
-        return 1 + max(0, *(int(rows[..., 4].max(initial=FILL)) for rows in (self.found, self.true)))
+        return 1 + max([0, *(int(rows[:, 4].max(initial=FILL)) for rows in (*self.found, *self.true))])
 
     @cached_property
     def boxes(self) -> list[Boxes]:
@@ -159,7 +160,7 @@ class DetectionEvaluation(Bootstrapped):
         return _counted(self.boxes[i].labels, class_names), _counted(found.labels[given], class_names), least
 
     def telling(self) -> int:
-        return int(self.found[..., 5].max(1).argmax())
+        return int(np.argmax([rows[:, 5].max(initial=FILL) for rows in self.found]))
 
     def confirmed(self, class_names: Sequence[str], lines: Sequence[str]) -> tuple[bool, str]:
         """Tell whether ``lines``, which are of the telling image, begin with the class of its likeliest box.
@@ -272,8 +273,9 @@ class Detection(DenseTask):
     ) -> Answers:
         """Return what was found and what is there, in pixels of the images as they are stored."""
         assert sizes is not None
-        found = np.stack([_rows(each) for each in self.shown(said, sizes)])
-        return {"found": found, "true": targets.cpu().numpy(), "size": sizes[:, :2].cpu().numpy().astype(np.int32)}
+        found = lists([_rows(each) for each in self.shown(said, sizes)])
+        true = lists([rows[rows[:, 4] != FILL] for rows in targets.cpu().numpy()])
+        return {"found": found, "true": true, "size": sizes[:, :2].cpu().numpy().astype(np.int32)}
 
     def shown(self, said: list[dict[str, Tensor]], sizes: Tensor) -> list[Detections]:
         """Return what was found on each picture, in its own pixels; ``sizes`` are as of ``answers``."""
@@ -324,14 +326,12 @@ def _in_picture(found: dict[str, Tensor], size: NDArray[np.floating]) -> Detecti
 
 
 def _rows(found: Detections) -> NDArray[np.float32]:
-    """Return what was found on an image as rows of one number, (``MOST_FOUND``, 6): see ``DetectionEvaluation.found``.
+    """Return what was found on an image as rows, see ``DetectionEvaluation.found``.
 
-    Of more boxes, which networks of others may give, the first are kept: the likeliest.
+    Of more boxes than ``MOST_FOUND``, which networks of others may give, the first are kept: the likeliest.
     """
-    rows = np.full((MOST_FOUND, 6), FILL, np.float32)
     every = np.concatenate([found.corners, np.stack([found.labels, found.scores], 1)], 1)
-    rows[: len(found)] = every[:MOST_FOUND]
-    return rows
+    return every[:MOST_FOUND].astype(np.float32)
 
 
 DETECTION = Detection()

@@ -44,8 +44,8 @@ from botzoo.tasks.task import Answers, Headline, PerImage
 HEADS: dict[str, tuple[Head, int]] = {"fpn": ("fpn", 32), "fcn16": ("fcn", 16), "fcn8": ("fcn", 8)}
 """What --head names: the head, and the stride of the body's last map."""
 
-AT_ONCE = 1 << 28
-"""Logits of one image that are resized at once; of more, the classes are."""
+AT_ONCE = 1 << 26
+"""Logits of one image that are held at once: 256 MiB, and as much again for the loss."""
 
 SCALES = (0.75, 1.5)
 LONGEST = 512  # side of the input in pixels that is chosen at most
@@ -202,7 +202,10 @@ class Segmentation(DenseTask):
 
     def shown(self, said: Tensor, sizes: Tensor) -> list[Mask]:
         """Return the mask of each picture, in its own pixels: uint8 (h, w); ``sizes`` are as of ``answers``."""
-        return [mask for _, mask in _resized(said, sizes)]
+        return [
+            np.concatenate([_mask(band) for _, band in _bands(logits, size)])
+            for logits, size in zip(said, sizes.tolist(), strict=True)
+        ]
 
     def answers(
         self, said: Tensor, targets: Tensor, sizes: Tensor | None = None, *, everything: bool = True
@@ -210,10 +213,15 @@ class Segmentation(DenseTask):
         """Return what is kept of a batch, whose ``targets`` are masks of the pictures, uint8 (N, h, w), padded."""
         assert sizes is not None
         classes, losses, matrices = said.shape[1], [], []
-        for mask, size, (logits, found) in zip(targets, sizes.tolist(), _resized(said, sizes), strict=True):
-            true = mask[: int(size[0]), : int(size[1])]
-            losses.append(_mean_loss(logits, true))
-            matrices.append(confusion(true.cpu().numpy(), found, classes))
+        for mask, size, logits in zip(targets, sizes.tolist(), said, strict=True):
+            true, total = mask[: int(size[0]), : int(size[1])], torch.zeros((), device=said.device)
+            matrix = np.zeros((classes, classes), np.int64)
+            for rows, band in _bands(logits, size):
+                own = true[rows]
+                total += F.cross_entropy(band[None], own[None].long(), ignore_index=IGNORED, reduction="sum")
+                matrix += confusion(own.cpu().numpy(), _mask(band), classes)
+            losses.append(float(total / (true != IGNORED).sum()))  # NaN where no pixel is known
+            matrices.append(matrix)
         counts = np.stack([counts_of(each) for each in matrices])
         answers: Answers = {"counts": counts, "loss": np.array(losses, np.float32)}
         return answers | ({"confusion": np.stack(matrices).astype(np.int32)} if everything else {})
@@ -247,24 +255,32 @@ for k in mask.unique().tolist():
     print(f"{{label_names[k]}}: {{(mask == k).float().mean():.1%}}")"""
 
 
-def _resized(said: Tensor, sizes: Tensor) -> Iterator[tuple[Tensor, Mask]]:
-    """Yield logits (K, h, w) and mask, uint8 (h, w), of each picture, in its own pixels; many logits in the input's."""
-    for logits, size in zip(said, sizes.tolist(), strict=True):
-        height, width, filled_height, filled_width = map(int, size)
-        part = logits[None, :, :filled_height, :filled_width]
-        if height * width * len(logits) <= AT_ONCE:
-            part = F.interpolate(part, (height, width), mode="bilinear", align_corners=False)
-        found = part.max(1, keepdim=True).indices  # on a CPU four times as fast as argmax
-        if found.shape[-2:] != (height, width):
-            found = F.interpolate(found.float(), (height, width), mode="nearest-exact")
-        yield part[0], found[0, 0].to(torch.uint8).cpu().numpy()
+def _bands(logits: Tensor, size: Sequence[float]) -> Iterator[tuple[slice, Tensor]]:
+    """Yield the rows of a picture from above, in bands of at most ``AT_ONCE`` logits, with these: float32 (K, rows, w).
+
+    Args:
+        logits: of the input, float32 (K, H, W).
+        size: height and width of the picture as it is stored, and of the part of the input that it fills.
+    """
+    height, width, filled_height, filled_width = map(int, size)
+    part = logits[None, :, :filled_height, :filled_width]
+    if height * width * len(logits) <= AT_ONCE:
+        yield slice(None), F.interpolate(part, (height, width), mode="bilinear", align_corners=False)[0]
+        return
+    # The same, but for rounding, first along the height: the rows of the input above and below those of a band.
+    places = ((torch.arange(height, device=part.device) + 0.5) * (filled_height / height) - 0.5).clamp_min(0)
+    above = places.long()
+    below, share = (above + 1).clamp_max(filled_height - 1), (places - above)[:, None]
+    each = max(1, AT_ONCE // (width * len(logits)))
+    for rows in (slice(first, first + each) for first in range(0, height, each)):
+        band = torch.lerp(part[:, :, above[rows]], part[:, :, below[rows]], share[rows])
+        yield rows, F.interpolate(band, (band.shape[2], width), mode="bilinear", align_corners=False)[0]
 
 
-def _mean_loss(logits: Tensor, mask: Tensor) -> float:
-    """Return the mean over the known pixels, in nats; NaN where there is none."""
-    if logits.shape[-2:] != mask.shape:
-        mask = F.interpolate(mask[None, None].float(), logits.shape[-2:], mode="nearest-exact")[0, 0]
-    return float(F.cross_entropy(logits[None], mask[None].long(), ignore_index=IGNORED))
+def _mask(logits: Tensor) -> Mask:
+    """Return the likeliest class of each pixel, uint8 (h, w)."""
+    found: Mask = logits.max(0).indices.to(torch.uint8).cpu().numpy()  # on a CPU four times as fast as argmax
+    return found
 
 
 SEGMENTATION = Segmentation()

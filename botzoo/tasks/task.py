@@ -20,7 +20,7 @@ from botzoo.tasks.metrics.resampling import GroupNumbers, Times
 from botzoo.tasks.objective import Objective
 
 Answers = dict[str, NDArray[Any]]
-"""What a network said of images, by name: arrays whose first axis counts the images."""
+"""What a network said of images, by name: arrays whose first axis counts the images, or ``botzoo.tasks.answers.lists``."""
 
 
 class Headline(NamedTuple):

@@ -108,7 +108,8 @@ def open_parts(
     """Return the parts of a run, after all that can be refused without the images."""
     dataset = config.dataset if own.data is None else own.data
     labels = config.labels if own.labels is None else own.labels
-    found = opening.find(dataset, config.data, partial(from_main, accelerator), labels, kind=config.task)
+    by_main, on_nodes = partial(from_main, accelerator), partial(on_each_node, accelerator)
+    found = opening.find(dataset, config.data, by_main, labels, config.task, on_nodes)
     task = task_of(found)
     lacking = [
         need for need, there in ((Need.ONE_LABEL, task.one_label), (Need.WHOLE_IMAGE, task.whole_image)) if not there

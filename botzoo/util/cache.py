@@ -153,7 +153,8 @@ EXTREMES = Store(
     "extremes", ".extremes", "extremes of images", "looked for", "between which values the images of one split lie"
 )
 FILES = Store("files", ".files", "digests of files", "hashed", "what the files of one split held")
-STORES = (DECODED, FEATURES, PROBES, SPEEDS, SHARDS, EXTREMES, FILES)
+MASKS = Store("masks", ".masks", "looks at masks", "looked at", "which classes are on the images of one split")
+STORES = (DECODED, FEATURES, PROBES, SPEEDS, SHARDS, EXTREMES, FILES, MASKS)
 """All there are."""
 
 

@@ -20,7 +20,7 @@ from PIL import Image, ImageOps
 
 from botzoo.data import decode as decode_module
 from botzoo.data import images as module
-from botzoo.data import parallel, remembered
+from botzoo.data import parallel
 from botzoo.data.decode import decode
 from botzoo.data.images import decode_smaller, read_images
 from botzoo.data.open import find, read
@@ -32,6 +32,7 @@ from botzoo.inference.images import read_image
 from botzoo.models.foreign import read_config
 from botzoo.models.preprocessing import Decoding, Preprocessing
 from botzoo.options.config import DataConfig, TrainConfig
+from botzoo.sources import files as marked
 from botzoo.sources.base import Encoded, Files, Split
 from botzoo.sources.find import find_images
 from botzoo.training.callbacks import Callback
@@ -227,7 +228,7 @@ def test_a_process_that_was_killed_while_it_counted_stops_nobody(monkeypatch: py
 @pytest.fixture
 def files(tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Split:
     """Pictures in files, which count as unchanged for long."""
-    monkeypatch.setattr(remembered, "SETTLING", -1)
+    monkeypatch.setattr(marked, "SETTLING", -1)
     for i, content in enumerate(pictures(12)):
         (tmp_path / f"{i}.png").write_bytes(bytes(content))  # type: ignore[arg-type]
     paths = Files([str(tmp_path / f"{i}.png") for i in range(12)])
@@ -278,7 +279,7 @@ def test_a_file_that_was_changed_in_secret_is_noticed(
 
 
 def test_a_file_that_has_just_changed_is_not_trusted(files: Split, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remembered, "SETTLING", 60)
+    monkeypatch.setattr(marked, "SETTLING", 60)
     read_images(files)
     names = opened_files(monkeypatch)
     read_images(files)
@@ -304,7 +305,7 @@ def read_rows(split: Split) -> set[int]:
 def test_rows_of_a_table_that_has_not_changed_are_read_once(
     tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remembered, "SETTLING", -1)
+    monkeypatch.setattr(marked, "SETTLING", -1)
     split = table(tmp_path / "a", pictures(12))
     assert (read_rows(split), read_rows(split)) == ({*range(12)}, {0})
     order = np.arange(12)[::-1]
@@ -318,7 +319,7 @@ def test_rows_of_a_table_that_has_not_changed_are_read_once(
 def test_the_rows_of_a_users_own_table_are_always_read(
     tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remembered, "SETTLING", -1)
+    monkeypatch.setattr(marked, "SETTLING", -1)
     table(tmp_path / "a", pictures(12))
     whole = datasets.load_from_disk(str(tmp_path / "a"))
     first, last = (find_images(whole.select(range(k, k + 6))).train for k in (0, 6))  # of one file, and of one length

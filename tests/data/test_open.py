@@ -87,6 +87,12 @@ def test_an_evaluation_that_passes_over_images_does_not_say_how_many_it_sees(sha
     assert opened(str(shards), STREAMING, skip_corrupt=True)[1]["train"].evaluated is None
 
 
+def test_masks_are_read_where_that_is_said(masks: Path) -> None:
+    read_here: list[Any] = []
+    find(str(masks), DataConfig(), kind="segment", on_each_node=lambda work: read_here.append(work()) or read_here[0])
+    assert [{*seen} for seen in read_here] == [{"train", "validation", "test"}]
+
+
 def test_images_that_differ_between_processes_are_compared_by_fingerprint(photos: Path) -> None:
     seen: list[Any] = []
     _, images = opened(photos, DataConfig(), same_everywhere=lambda *found: seen.append(found))

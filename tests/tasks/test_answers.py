@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from botzoo.errors import CheckpointError
-from botzoo.tasks.answers import read_answers, write_answers
+from botzoo.tasks.answers import lists, read_answers, write_answers
 from botzoo.tasks.classification import CLASSIFICATION
 from botzoo.tasks.find import task_named
 from botzoo.tasks.multi_label import MULTI_LABEL
@@ -42,6 +42,16 @@ def test_arrays_of_any_rank_come_back_to_the_bit(shape: tuple[int, ...], kind: t
     write_answers(tmp_path / "a.parquet", [str(i) for i in range(shape[0])], {"values": values})
     after = read_answers(tmp_path / "a.parquet")[1]["values"]
     assert (after.dtype, after.shape, after.tobytes()) == (values.dtype, values.shape, values.tobytes())
+
+
+@pytest.mark.parametrize("lengths", [(2, 0, 3), (0, 0), (1,)], ids=str)
+def test_lists_of_any_length_come_back_to_the_bit(lengths: tuple[int, ...], tmp_path: Path) -> None:
+    before = lists([np.random.default_rng(n).random((n, 6), np.float32) for n in lengths])
+    write_answers(tmp_path / "a.parquet", [*map(str, lengths)], {"values": before})
+    after = read_answers(tmp_path / "a.parquet")[1]["values"]
+    assert [(rows.dtype, rows.shape, rows.tobytes()) for rows in after] == [
+        (rows.dtype, rows.shape, rows.tobytes()) for rows in before
+    ]
 
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)

@@ -247,4 +247,13 @@ def test_of_more_boxes_than_are_kept_the_likeliest_stay() -> None:
     n = MOST_FOUND + 20
     said = {"boxes": torch.ones(n, 4), "labels": torch.arange(n), "scores": torch.linspace(1, 0, n)}
     found = DETECTION.answers([said], torch.empty(1, 0, 8), torch.tensor([[9, 9, 9, 9]]))["found"]
-    assert found[0, :, 4].tolist() == list(range(MOST_FOUND))
+    assert found[0][:, 4].tolist() == list(range(MOST_FOUND))
+
+
+def test_a_picture_of_many_boxes_takes_no_room_for_others() -> None:
+    many = Boxes.of([[0, 0, 9, 9]] * 1000, [0] * 1000)
+    placed = PlacedBoxes().stack([Placed(many, 9, 9), *[Placed(Boxes.of(), 9, 9)] * 3])
+    nothing = {"boxes": torch.empty(0, 4), "labels": torch.empty(0, dtype=torch.long), "scores": torch.empty(0)}
+    kept = DETECTION.answers([nothing] * 4, torch.from_numpy(placed), torch.full((4, 4), 9))
+    assert [len(rows) for rows in kept["true"]] == [1000, 0, 0, 0]
+    assert [len(rows) for rows in kept["found"]] == [0, 0, 0, 0]

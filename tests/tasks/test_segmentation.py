@@ -71,12 +71,16 @@ def test_what_is_shown_is_what_is_evaluated(said: torch.Tensor) -> None:
         assert (mask == logits_of(said, i).argmax(1)[0].numpy()).all()
 
 
-def test_masks_of_very_many_pixels_are_made_of_the_classes(said: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("botzoo.tasks.segmentation.AT_ONCE", 0)
-    shown = SEGMENTATION.shown(said, SIZES)
-    assert [mask.shape for mask in shown] == [(20, 30), (24, 16)]
-    assert shown[0][0, 0] == said[0, :, 0, 0].argmax()
-    assert SEGMENTATION.answers(said, true_masks()[1], SIZES)["counts"][:, 1].sum() == 16 * 30 + 24 * 16
+@pytest.mark.parametrize("at_once", [0, 300])  # rows one by one, and three or so
+def test_very_many_logits_are_held_in_parts(said: torch.Tensor, monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+    def every() -> list[Any]:
+        answers = SEGMENTATION.answers(said, true_masks()[1], SIZES)
+        return [*SEGMENTATION.shown(said, SIZES), answers["confusion"], answers["loss"]]
+
+    whole = every()
+    monkeypatch.setattr("botzoo.tasks.segmentation.AT_ONCE", at_once)
+    for found, expected in zip(every(), whole, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 def test_a_step_minimises_the_mean_over_known_pixels(said: torch.Tensor) -> None:

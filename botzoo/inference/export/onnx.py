@@ -87,7 +87,7 @@ def export(model: Model, path: Path) -> Iterator[str]:
     The file is compared with the network on three inputs, of three sizes where it takes any, before it takes its place.
 
     Raises:
-        ConfigError: a library is missing.
+        ConfigError: a library is missing, or too old for torch.
         ModelError: the network cannot be exported, or the file answers otherwise.
     """
     try:
@@ -105,6 +105,9 @@ def export(model: Model, path: Path) -> Iterator[str]:
         try:
             with _quiet():
                 _write(module.eval(), inputs[0], form, part)
+        except ImportError as error:  # torch wants parts of onnxscript that older versions lack
+            wants = f"torch {torch.__version__} needs {error.name}"
+            raise ConfigError(f"{wants}, which this onnxscript lacks: pip install --upgrade onnxscript.") from error
         except Exception as error:  # whatever torch raises of what it cannot follow
             raise ModelError(
                 f"{model.name} cannot be exported to ONNX ({brief(error)}): take another --model."

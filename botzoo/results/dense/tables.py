@@ -57,8 +57,8 @@ class _Answers:
 
     def not_finite(self) -> int:
         """Return how many images got NaN or an infinite number."""
-        numbers = [each.reshape(len(self), -1) for each in self.answers.values() if each.dtype.kind == "f"]
-        return int((~np.logical_and.reduce([np.isfinite(each).all(1) for each in numbers])).sum()) if numbers else 0
+        numbers = zip(*(each for each in self.answers.values() if each.dtype.kind in "fO"), strict=True)
+        return sum(not all(np.isfinite(each).all() for each in of_image) for of_image in numbers)
 
 
 class BoxAnswers(_Answers):

@@ -46,6 +46,12 @@ class _Cells:
     def describe(self, i: int) -> str:
         return f"row {i} of the {self.role} split"
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The files that hold all of the images; none where a cell is the path of another file."""
+        inline = all(chunk.field("bytes").null_count == 0 for chunk in self.table.data.column(self.column).chunks)
+        return tuple(str(file["filename"]) for file in self.table.cache_files) if inline else ()
+
 
 def _cells(table: Any, column: str, role: str, folders: Sequence[Path]) -> _Cells:
     import datasets
@@ -259,7 +265,8 @@ def open_mask_rows(
     def make(table: Any, role: str, coding: Coding) -> MaskSplit:
         image, mask = (_cells(table, column, role, folders) for column in columns)
         of = partial(_described, mask)
-        return MaskSplit.of(role, len(table), image, image.describe, mask, of, coding)
+        split = MaskSplit.of(role, len(table), image, image.describe, mask, of, coding)
+        return replace(split, stored_in=image.files if mask.files else ())
 
     makers = {role: partial(make, table) for role, table in tables.items()}
     return masked(name, makers, [], {}, [*left, f"images are those in {columns[0]!r}, masks those in {columns[1]!r}"])

@@ -1,13 +1,12 @@
 """An evaluation of a split, the same on one process or many."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from botzoo.data.loader import Batch
@@ -74,17 +73,6 @@ def gathered_answers(
     every: list[Answers] = [part for process in gather_object([parts]) for part in process]
     kept = [name for name in every[0] if all(name in part for part in every)]  # some process may have had no room
     # Each process has evaluated a stretch of the split, in the order of the processes.
-    answers = {name: _joined([part[name] for part in every]) for name in kept}
+    answers = {name: np.concatenate([part[name] for part in every]) for name in kept}
     assert total in (None, len(answers[kept[0]])), "each image is evaluated exactly once"
     return answers
-
-
-def _joined(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """Return parts one after the other; where images have lists of any length, the shorter ones are filled up with -1."""
-    longest = max(part.shape[1:2] for part in parts)
-    if all(part.shape[1:2] == longest for part in parts):
-        return np.concatenate(parts)
-    padded = [
-        np.pad(p, [(0, 0), (0, longest[0] - p.shape[1])] + [(0, 0)] * (p.ndim - 2), constant_values=-1) for p in parts
-    ]
-    return np.concatenate(padded)

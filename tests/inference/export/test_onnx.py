@@ -4,6 +4,7 @@ import copy
 import json
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -92,6 +93,19 @@ def test_weights_that_no_file_holds_are_refused(
 def test_a_missing_library_is_named(segmenter_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(ConfigError, match=r"pip install 'botzoo\[onnx\]'"):
+        list(exporter(".onnx")(segmenter_model, tmp_path / "m.onnx"))
+
+
+def test_a_library_that_is_too_old_for_torch_is_named(
+    segmenter_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lacking(*parts: Any) -> None:
+        raise ModuleNotFoundError(name="onnxscript.new")
+
+    for library in ("onnx", "onnxruntime", "onnxscript"):
+        monkeypatch.setitem(sys.modules, library, ModuleType(library))
+    monkeypatch.setattr(exporting, "_write", lacking)
+    with pytest.raises(ConfigError, match=r"needs onnxscript\.new, .* pip install --upgrade onnxscript"):
         list(exporter(".onnx")(segmenter_model, tmp_path / "m.onnx"))
 
 
