@@ -33,7 +33,7 @@ from botzoo.training.recording.replaced import ListReplaced
 from botzoo.training.rehearsal import dry_run, find_lr
 from botzoo.training.soup import MakeSoup
 from botzoo.training.state import Own
-from botzoo.util.environment import check_environment
+from botzoo.util.environment import check_environment, user_path
 from botzoo.util.outgoing import as_typed
 
 log = logging.getLogger("botzoo")
@@ -116,7 +116,7 @@ def from_python(
         labels = options.pop("labels")
     network = model if isinstance(model, nn.Module) else None
     own = Own(data if in_memory else None, labels, network, transform, loss)
-    folder = Path(resume).expanduser() if resume is not None else None
+    folder = user_path(resume) if resume is not None else None
     if folder is not None:
         if options:
             out = f"leave {', '.join(options)} out{train_on(folder, python=True)}"

@@ -118,3 +118,9 @@ def test_only_tasks_and_results_ask_which_task_it_is() -> None:
         if not module.startswith(("botzoo.tasks.", "botzoo.results.", "botzoo.sources.")):
             asked = {getattr(node, "attr", getattr(node, "id", "")).lower() for node in ast.walk(tree(module))}
             assert not asked & {"multi_label", "detection", "segmentation", "boxsplit", "masksplit"}, module
+
+
+def test_paths_of_users_are_read_by_one_function() -> None:
+    """pathlib ends in a RuntimeError where there is no such user."""
+    others = [name for name, path in modules().items() if "expanduser" in path.read_text(encoding="utf-8")]
+    assert others == ["botzoo.util.environment", "botzoo.util.outgoing"]

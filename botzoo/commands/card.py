@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from botzoo.commands import CommandParser
+from botzoo.util.environment import user_path
 from botzoo.util.outgoing import say
 
 DESCRIPTION = (
@@ -19,4 +20,4 @@ def run(argv: list[str]) -> None:
 
     from botzoo.results.report import describe
 
-    say(describe(options.run.expanduser()).model_folder / "README.md")
+    say(describe(user_path(options.run)).model_folder / "README.md")

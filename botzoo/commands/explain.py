@@ -7,6 +7,7 @@ from pathlib import Path
 from botzoo.commands import CommandParser, check_folder
 from botzoo.errors import ConfigError
 from botzoo.inference.options import DEVICES, check_options
+from botzoo.util.environment import user_path
 from botzoo.util.outgoing import say
 
 DESCRIPTION = (
@@ -39,7 +40,7 @@ def run(argv: list[str]) -> None:
     add("--batch-size", type=int, help="Images at once; by default as many as suit their size.")
     add("--device", choices=DEVICES, default="auto", help="Where to compute (default: auto).")
     options = parser.parse(argv, intermixed=True)
-    folder = Path(options.output).expanduser()
+    folder = user_path(options.output)
     _check(options, folder)
 
     from botzoo.explain.maps import Explainer

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from botzoo.commands import CommandParser, check_output
 from botzoo.errors import ConfigError
 from botzoo.inference.export.formats import FORMATS, exporter
+from botzoo.util.environment import user_path
 from botzoo.util.outgoing import say
 
 DESCRIPTION = (
@@ -22,7 +21,7 @@ def run(argv: list[str]) -> None:
     add("--output", metavar="FILE", required=True, help=f"What to write; it ends in {' or '.join(FORMATS)}.")
     add("--overwrite", action="store_true", help="Replace that file if it is there.")
     options = parser.parse(argv)
-    output = Path(options.output).expanduser()
+    output = user_path(options.output)
     if output.suffix.lower() not in FORMATS:
         ends = f"ends in {output.suffix}" if output.suffix else "has no ending"
         raise ConfigError(f"--output {output} {ends}: give a name that ends in {' or '.join(FORMATS)}.")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from botzoo.commands import CommandParser, check_output
 from botzoo.errors import ConfigError
+from botzoo.util.environment import user_path
 from botzoo.util.outgoing import say
 
 DESCRIPTION = "Show a network: where each of the paper's tweaks sits, its layers, cost, weights, recipe and card."
@@ -52,7 +53,7 @@ def _checked(options: argparse.Namespace) -> Path:
         raise ConfigError("--layers is for the terminal, and the page of --weights has every layer: leave it out.")
     if "" in (options.name, options.activations, options.output):
         raise ConfigError("The name, --activations or --output is '': give a path or a name.")
-    output = Path(options.output or PAGE).expanduser()
+    output = user_path(options.output or PAGE)
     check_output(output, overwrite=options.overwrite)
     if options.activations is not None and Path(options.activations).is_dir():
         raise ConfigError(f"--activations {options.activations} is a folder: give one image of it.")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from botzoo.commands import CommandParser, check_folder, check_output
 from botzoo.errors import ConfigError, DataError
 from botzoo.inference.options import DEVICES, PRECISIONS, TTA, check_options
+from botzoo.util.environment import user_path
 from botzoo.util.files import written_whole
 from botzoo.util.outgoing import plain, say
 from botzoo.util.text import counted
@@ -79,7 +80,7 @@ def run(argv: list[str]) -> None:
     add("--mixed-precision", choices=PRECISIONS, default="auto", help="Arithmetic; auto: fp32 unless less will do.")
     add("--device", choices=DEVICES, default="auto", help="Where to compute (default: auto).")
     options = parser.parse(argv, intermixed=True)
-    output = Path(options.output).expanduser() if options.output else None
+    output = user_path(options.output) if options.output else None
     form = _check(options, output)
 
     from botzoo.inference.columns import read_columns
@@ -94,7 +95,7 @@ def run(argv: list[str]) -> None:
     named = find_named(options.images, _say)
     images = [image.place for image in named]
     for flag, file in (("--output", output), ("--coco", options.coco)):
-        if file is not None and Path(file).expanduser().resolve() in {Path(image).resolve() for image in images}:
+        if file is not None and user_path(file).resolve() in {Path(image).resolve() for image in images}:
             raise ConfigError(f"{flag} {file} is one of the images, which would be lost: give another name.")
     if choose_device(options.device, "--device").type == "cpu":  # before the weights are fetched
         keep_freed_memory()
@@ -170,7 +171,7 @@ def _marks(
             raise ConfigError(f"--output {folder} holds the image {beside[0]}: give a folder that holds none of them.")
     if gives == "classes":
         return None
-    coco = Path(options.coco).expanduser() if options.coco is not None else None
+    coco = user_path(options.coco) if options.coco is not None else None
     return Marks(model, named, folder=folder, coco=coco, least_score=options.least_score)
 
 
@@ -194,8 +195,8 @@ def _check(options: argparse.Namespace, output: Path | None) -> str | None:
     if "" in (*options.images, options.model, options.coco):
         raise ConfigError("An image, --model or --coco is '': give a path, an address or a name.")
     if options.coco is not None:
-        check_output(Path(options.coco).expanduser(), overwrite=options.overwrite, flag="--coco")
-        if output is not None and output.resolve() == Path(options.coco).expanduser().resolve():
+        check_output(user_path(options.coco), overwrite=options.overwrite, flag="--coco")
+        if output is not None and output.resolve() == user_path(options.coco).resolve():
             raise ConfigError(f"--output and --coco are both {output}: give one of them another name.")
     form: str | None = options.format or ("csv" if options.columns is not None else None)
     if output is not None:

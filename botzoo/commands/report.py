@@ -5,6 +5,7 @@ from pathlib import Path
 
 from botzoo.commands import CommandParser
 from botzoo.errors import ConfigError
+from botzoo.util.environment import user_path
 from botzoo.util.outgoing import say
 
 DESCRIPTION = (
@@ -37,11 +38,11 @@ def run(argv: list[str]) -> None:
     from botzoo.report.view import FinishedRun
     from botzoo.results.report import run_of
 
-    folders = [run_of(folder) or folder for folder in (path.expanduser() for path in options.runs)]
+    folders = [run_of(folder) or folder for folder in (user_path(path) for path in options.runs)]
     folder, times = Counter(folder.resolve() for folder in folders).most_common(1)[0]
     if times > 1:
         raise ConfigError(f"{folder} is given {times} times: leave all but one out.", value=str(folder))
-    output = options.output.expanduser() if options.output is not None else None
+    output = user_path(options.output) if options.output is not None else None
     if len(folders) > 1:
         output = output or Path(NAME)
         records = [answers_of(folder) for folder in folders]

@@ -25,6 +25,7 @@ from botzoo.recipes.ladders import Ladder, Rung, leave_one_out, load_ladder, sel
 from botzoo.training.distributed import from_main, make_accelerator
 from botzoo.training.setup import check
 from botzoo.tricks.mixed_precision import Precision
+from botzoo.util.environment import user_path
 from botzoo.util.nested import flat
 from botzoo.util.outgoing import last_part
 
@@ -119,7 +120,7 @@ def ablate(config: AblateConfig, common: Options, command: str, make_callbacks: 
         whole,
         asked,
         seed_list(config.seeds),
-        Path(config.output or f"runs/ablate-{name}-{last_part(config.dataset)}").expanduser(),
+        user_path(config.output or f"runs/ablate-{name}-{last_part(config.dataset)}"),
         TrainConfig(),
         lambda ladder: rung_options(ladder, shared, epochs, config.teacher),
         command,

@@ -16,7 +16,6 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -35,6 +34,7 @@ from botzoo.training.distributed import make_accelerator, on_main
 from botzoo.training.recording.folder import usual_name
 from botzoo.training.setup import check
 from botzoo.training.state import Run
+from botzoo.util.environment import user_path
 from botzoo.util.text import counted, table, under
 
 log = logging.getLogger("botzoo")
@@ -81,7 +81,7 @@ def repeated(
     facts.check(config.data.fold is None, "data.fold", config.data.fold, f"left out beside --{name}")
     accelerator, precision = make_accelerator(config)
     usual = usual_name(config)
-    folder = Path(config.output).expanduser() if config.output else usual.with_name(f"{usual.name}-{name}")
+    folder = user_path(config.output) if config.output else usual.with_name(f"{usual.name}-{name}")
     runs = Series(name, config, folder, command, accelerator, make_callbacks, given, identify)
     probe = facts.with_values(config, first)
     task = check(probe, accelerator, make_callbacks(probe), given)  # before a folder is made

@@ -10,6 +10,7 @@ from botzoo.experiments.ablation import REGISTER, RUNS
 from botzoo.experiments.series import finished
 from botzoo.recipes.ladders import Ladder
 from botzoo.results.report import checked
+from botzoo.util.environment import user_path
 from botzoo.util.outgoing import last_part
 
 RUN = "config.yaml"
@@ -49,12 +50,12 @@ def find_weights(ladder: Ladder, given: str | None) -> dict[str, Weights]:
     found: dict[str, str] = {}
     for entry in _entries(given):
         name, equals, weights = entry.partition("=")
-        if equals and not Path(entry).expanduser().exists():
+        if equals and not user_path(entry).exists():
             if name not in names:
                 raise ConfigError(f"--weights {entry}: {ladder.name} has no rung {name!r}.", value=name, accepted=names)
             alone[name] = weights
             continue
-        inside = of_ablation(Path(entry).expanduser(), names)
+        inside = of_ablation(user_path(entry), names)
         if twice := next((name for name in inside if name in found), None):
             raise ConfigError(f"--weights: two folders have the rung {twice}; say which with {twice}=FOLDER.")
         found |= inside
@@ -100,7 +101,7 @@ def weights_of(source: str) -> Weights:
         ConfigError: it is a folder, and of no run.
         CheckpointError: the run has not finished, or its files are not as it wrote them.
     """
-    folder = Path(source).expanduser()
+    folder = user_path(source)
     if not folder.exists():
         return Weights(model=source, source=source, network=source, identity=source)
     if not (folder / RUN).is_file():

@@ -20,6 +20,7 @@ from botzoo.options.facts import without_machine
 from botzoo.results.card.beside import read_recipe
 from botzoo.results.card.claim import Claim, claim_in_card, claim_in_table
 from botzoo.sources.hub import HUB_NAMES
+from botzoo.util.environment import user_path
 from botzoo.util.files import free_name
 from botzoo.util.nested import flat
 from botzoo.util.outgoing import in_quotes
@@ -77,7 +78,7 @@ def reproduction(name: str, dataset: str | None = None, output: str | None = Non
     shared = own if isinstance(own, str) and (own in HUB_NAMES or own == "digits" or own.count("/") == 1) else None
     if recipe.name == OF_A_RUN:
         program = "botzoo-finetune" if "freeze" in options else "botzoo train"
-        shared = own if isinstance(own, str) and Path(own).expanduser().exists() else shared
+        shared = own if isinstance(own, str) and user_path(own).exists() else shared
     else:
         first = recipe.read_text(encoding="utf-8").split("\n", 1)[0]
         program = next((p for p in PROGRAMS if first.startswith(f"# {p} ")), "botzoo-finetune")

@@ -36,6 +36,7 @@ from botzoo.sources.find import Kind
 from botzoo.sources.layouts.archives import folder_of
 from botzoo.tasks.find import TASKS, task_of
 from botzoo.tasks.task import Task
+from botzoo.util.environment import user_path
 from botzoo.util.files import sha256_of
 from botzoo.util.outgoing import in_quotes, plain
 from botzoo.util.text import and_list, interval_words
@@ -176,8 +177,8 @@ def _dataset_of(model: Path) -> str | None:
     run = run_of(model)
     try:
         own = read_recipe(run / OF_A_RUN).get("dataset") if run is not None else None
-        return own if isinstance(own, str) and Path(own).expanduser().exists() else None
-    except (BotzooError, OSError, RuntimeError):  # a damaged file, of which the check of the run tells, or an odd path
+        return own if isinstance(own, str) and user_path(own).exists() else None
+    except (BotzooError, OSError):  # a damaged file, of which the check of the run tells, or an odd path
         return None
 
 
@@ -211,7 +212,7 @@ def own_table(config: TrainConfig) -> str | None:
     """Return the table of labels that a recipe names: foreign text, which names only what lies in the data set's folder."""
     if config.labels in (None, FOLDERS):
         return config.labels
-    return str(inside(config.labels, [folder_of(Path(config.dataset).expanduser())], "The recipe"))
+    return str(inside(config.labels, [folder_of(user_path(config.dataset))], "The recipe"))
 
 
 def _measure(
@@ -236,7 +237,7 @@ def _measure(
             raise DataError(f"{config.dataset} has no {claim.role} split, which the figure is of: {another}.")
         images = every[claim.role]
     if dataset is None and data.hub_id is None and images.fingerprint != claim.images_sha256:
-        raise DataError(f"{Path(config.dataset).expanduser().absolute()} has others")  # of that name, or by now
+        raise DataError(f"{user_path(config.dataset).absolute()} has others")  # of that name, or by now
     if not task.fits(len(model.label_names), len(data.class_names)):
         return _Measured(None, images, data.class_names)
     found = measure(model, images, config)

@@ -26,6 +26,7 @@ from botzoo.pixels.bands import Picture
 from botzoo.pixels.colours import lies_on_its_side
 from botzoo.sources.folders import NO_IMAGES, files_in, is_image
 from botzoo.sources.layouts.archives import place_of
+from botzoo.util.environment import user_path
 from botzoo.util.outgoing import squeezed, without_secrets
 from botzoo.util.text import counted
 
@@ -81,7 +82,7 @@ def find_named(places: Iterable[str], say: Callable[[str], object] = lambda line
     """
     found: list[Named] = []
     for place in places:
-        given = Path(place).expanduser()
+        given = user_path(place)
         if "://" in place:
             found.append(Named(address := _quoted(place), without_secrets(address)))
         elif not (path := place_of(given)).is_dir():
@@ -207,7 +208,7 @@ def read_encoded(place: str) -> bytes | Path:
     """
     if "://" in place:
         return download(place)
-    path = place_of(Path(place).expanduser())
+    path = place_of(user_path(place))
     if path.is_dir():
         raise ValueError("it is a folder: give a list of the images in it")
     if not path.is_file():

@@ -23,6 +23,7 @@ from botzoo.models.pretrained import WEIGHTS, work_offline
 from botzoo.models.unlike import beside
 from botzoo.tasks.find import task_by_type, task_named
 from botzoo.util.cache import cached_file
+from botzoo.util.environment import user_path
 from botzoo.util.files import parse_json, read_sealed
 from botzoo.util.hub import the_hub
 from botzoo.util.outgoing import plain
@@ -130,7 +131,7 @@ def address_of(name: str) -> str:
         ModelError: it is a folder without a model, or looks like a repository of the Hub.
         CheckpointError: it is the folder of a run that has not finished.
     """
-    folder = Path(name).expanduser()
+    folder = user_path(name)
     if ":" in name or timm.is_model(name):
         return name
     for place in (folder / "model", folder):

@@ -22,6 +22,7 @@ from botzoo.models.preprocessing import Decoding, Preprocessing, Side, Size
 from botzoo.models.pretrained import KeyReport
 from botzoo.tricks.xavier_init import xavier_init as draw_after_xavier
 from botzoo.tricks.zero_gamma import zero_gamma as set_last_gamma
+from botzoo.util.environment import user_path
 from botzoo.util.text import counted
 
 OWN_SIZE = 224  # side of the input in pixels of a network that timm did not make, where nothing says otherwise
@@ -135,7 +136,7 @@ def doubt(model: Any, source: str, given: dict[str, Any]) -> str | None:
     if not given:
         beside = "beside"
         with suppress(BotzooError):  # there is none, or it is of something else
-            config = read_config(Path(source).expanduser().parent / "config.json")
+            config = read_config(user_path(source).parent / "config.json")
             given = {"architecture": config.get("architecture")} | (config.get("pretrained_cfg") or config)
     where, other = f"config.json {beside} {source}", given.get("architecture")
     try:
@@ -250,12 +251,12 @@ def _of_channels(values: Sequence[float], channels: int) -> tuple[float, ...]:
 def _address(name: str, pretrained: str | None, scratch: bool) -> tuple[str, str | None]:
     """Return what timm is to create and, where the weights come from elsewhere, from where."""
     if name.startswith("local-dir:"):
-        name = f"local-dir:{Path(name.removeprefix('local-dir:')).expanduser()}"
+        name = f"local-dir:{user_path(name.removeprefix('local-dir:'))}"
     if pretrained is None or scratch:
         return name, None
     if ":" in pretrained or loading.is_file_of_weights(pretrained):
         return name, pretrained
-    if Path(pretrained).expanduser().exists():
+    if user_path(pretrained).exists():
         instead = f"local-dir:{pretrained} for a model folder, or a .safetensors file"
         raise ModelError(f"--pretrained {pretrained} is a path: give {instead}.")
     if ":" in name:

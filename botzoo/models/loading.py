@@ -18,6 +18,7 @@ from botzoo.models.foreign import PICKLES, no_model, pickled, read_config, read_
 from botzoo.models.matching import match
 from botzoo.models.pretrained import EMBEDDED, KeyReport, work_offline
 from botzoo.util.cache import cached_file
+from botzoo.util.environment import user_path
 from botzoo.util.hub import reading, refusal, the_hub, unanswered
 from botzoo.util.text import brief
 
@@ -36,7 +37,7 @@ def model_folder(address: str, *, weights: bool = True, extras: tuple[str, ...] 
     """
     kind, _, place = address.partition(":")
     if kind == "local-dir":
-        folder = Path(place).expanduser()
+        folder = user_path(place)
         wanted = ("config.json", "model.safetensors") if weights else ("config.json",)
         if not all((folder / name).is_file() for name in wanted):  # timm would look for a pickle next
             raise no_model(str(folder), [path.name for path in folder.glob("*") if path.is_file()])
@@ -150,9 +151,9 @@ def read_weights(source: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
 def file_and_prefix(source: str) -> tuple[Path, str | None]:
     """Return the path in ``FILE.safetensors`` or ``FILE.safetensors@PREFIX``, and the prefix of the names in it, if given."""
     named = re.fullmatch(r"(.+\.safetensors)@([^@/]*)", source)
-    if named is None or Path(source).expanduser().is_file():
-        return Path(source).expanduser(), None
-    return Path(named[1]).expanduser(), named[2]
+    if named is None or user_path(source).is_file():
+        return user_path(source), None
+    return user_path(named[1]), named[2]
 
 
 def is_file_of_weights(source: str) -> bool:

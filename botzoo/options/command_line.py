@@ -20,6 +20,7 @@ from botzoo.errors import ConfigError
 from botzoo.options.command import WORDS, Command, ConfigT, help_text
 from botzoo.options.facts import Option, fitted_to, flag, options_of
 from botzoo.options.values import SWITCH, in_words, parts_of, read
+from botzoo.util.environment import user_path
 from botzoo.util.files import read_or_copy
 from botzoo.util.nested import flat, nested
 from botzoo.util.outgoing import HIDDEN, public, say, secret_left_out, without_secrets
@@ -54,7 +55,7 @@ def parse(command: Command[ConfigT], argv: list[str]) -> Asked[ConfigT]:
     try:
         for name, text in _words(command, argv):
             if name == "config":
-                given |= _from_file(Path(text).expanduser(), command)
+                given |= _from_file(user_path(text), command)
             elif name in known:
                 given[name] = read(known[name], text)
             elif name in command.own:
@@ -289,7 +290,7 @@ def train_on(run: Path, *, python: bool = False) -> str:
 
 
 def _resumed(folder: str, names: list[str], config_class: type[ConfigT], address: str) -> tuple[ConfigT, Path]:
-    path = Path(folder).expanduser()
+    path = user_path(folder)
 
     def refused(option: str) -> ConfigError:
         return ConfigError(f"--resume goes on with a run as it was configured: leave {option} out{train_on(path)}.")

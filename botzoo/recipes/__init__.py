@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from botzoo.errors import ConfigError, printable
+from botzoo.util.environment import user_path
 from botzoo.util.yaml_files import read_yaml
 
 FOLDER = Path(__file__).parent
@@ -109,7 +110,7 @@ def file_of(name: str, folder: Path, what: str) -> Path:
         ConfigError: there is no such file.
     """
     if name.endswith(ENDINGS):
-        return Path(name).expanduser()
+        return user_path(name)
     known = sorted(path.stem for path in folder.glob("*.yaml"))
     if name not in known:
         cure = f"There are {', '.join(known)}; a file of your own ends in .yaml."

@@ -16,6 +16,7 @@ from botzoo.results.pictures import PICTURED, confusion_figure, curve_figure, re
 from botzoo.results.predictions import Predictions, predictions
 from botzoo.results.record import RunRecord
 from botzoo.results.words import dense_words, words_of
+from botzoo.util.environment import user_path
 from botzoo.util.outgoing import as_html
 from botzoo.util.text import interval_words
 
@@ -54,7 +55,7 @@ class FinishedRun:
         Raises:
             CheckpointError: it is none of a run, or the run is unfinished or damaged.
         """
-        return cls(RunRecord.load(Path(folder).expanduser()))
+        return cls(RunRecord.load(user_path(folder)))
 
     @property
     def folder(self) -> Path:
@@ -193,7 +194,7 @@ class FinishedRun:
         from botzoo.report.material import of_folder  # both import what few who look at figures need
         from botzoo.report.page import NAME, check_replaceable, write_report
 
-        place = Path(path).expanduser() if path is not None else self.folder / NAME
+        place = user_path(path) if path is not None else self.folder / NAME
         check_replaceable(place, overwrite=overwrite)
         write_report(self.record, place, of_folder(self.record, data), overwrite=overwrite)
         return place

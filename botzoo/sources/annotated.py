@@ -28,6 +28,7 @@ from botzoo.sources.folders import IMAGE_SUFFIXES, files_in
 from botzoo.sources.layouts.archives import place_of
 from botzoo.sources.layouts.class_folders import HERE, Folders
 from botzoo.sources.tables import as_splits
+from botzoo.util.environment import user_path
 from botzoo.util.text import listing
 
 FOLDERS = "folders"
@@ -94,7 +95,7 @@ def _named(name: str, path: Path, options: SourceOptions) -> ImageData[Split]:
     """
     labels = options.labels
     if isinstance(labels, str | os.PathLike):
-        file = Path(labels).expanduser()
+        file = user_path(labels)
         if not file.exists() and not file.is_absolute() and (path / file).exists():
             file = path / file
         return _of_file(name, Found(path), _alone_in(file), options)

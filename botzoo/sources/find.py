@@ -30,6 +30,7 @@ from botzoo.sources.targets.crops import crops_of
 from botzoo.sources.targets.find import find_boxes, find_masks, task_for
 from botzoo.sources.targets.pictures import names_targets
 from botzoo.sources.targets.presence import with_presence
+from botzoo.util.environment import user_path
 from botzoo.util.outgoing import in_quotes
 from botzoo.util.text import listing
 
@@ -107,7 +108,7 @@ def _find(dataset: Any, options: SourceOptions) -> ImageData[Split]:
     if not isinstance(dataset, str | os.PathLike):
         return in_memory(dataset, options)
     name = os.fspath(dataset)
-    path = Path(name).expanduser()
+    path = user_path(name)
     if (source := _source(name, path, options)) is not None:
         if options.labels is not None:
             return checked(source.open(name, path, options))
@@ -163,7 +164,7 @@ def names_by_split(name: str, options: SourceOptions = NOTHING_SAID, kind: Kind 
     Raises:
         DataError: the data set cannot be read, or has no training split.
     """
-    path = Path(name).expanduser()
+    path = user_path(name)
     source = _source(name, path, options) if kind == "classify" and not options.crops else None
     named = source.own_names(name, path, options) if source else {}
     return {role: named[role] for role in ("train", "validation", "test") if named.get(role)}

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 from xxhash import xxh3_128
 
 from botzoo.errors import ConfigError
-from botzoo.util.environment import number
+from botzoo.util.environment import number, user_path
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,8 +48,8 @@ def cache_folder() -> Path:
     """
     own, shared = os.environ.get("BOTZOO_CACHE"), os.environ.get("XDG_CACHE_HOME")
     try:
-        return Path(own).expanduser() if own else Path(shared or "~/.cache").expanduser() / "botzoo"
-    except RuntimeError as error:
+        return user_path(own) if own else user_path(shared or "~/.cache") / "botzoo"
+    except ConfigError as error:
         raise ConfigError("The cache has no folder, as there is no home folder: set BOTZOO_CACHE to one.") from error
 
 

@@ -87,11 +87,23 @@ def check_environment() -> None:
     levels = logging.getLevelNamesMapping()
     _refuse_other(("ACCELERATE_LOG_LEVEL",), lambda text: text.upper() in levels, f"one of {', '.join(levels)}")
     try:
-        Path(os.environ.get("BOTZOO_CACHE", "")).expanduser()
-    except RuntimeError as error:  # there is no such user
-        raise ConfigError(
-            f"BOTZOO_CACHE is {os.environ['BOTZOO_CACHE']!r}: {error} Give a path, or unset it."
-        ) from error
+        user_path(os.environ.get("BOTZOO_CACHE", ""))
+    except ConfigError as error:
+        raise ConfigError(f"BOTZOO_CACHE: {error}") from error
+
+
+def user_path(path: str | os.PathLike[str]) -> Path:
+    """Return a path as somebody gave it, with the folder of a user in the place of ``~`` or ``~name`` at its start.
+
+    Raises:
+        ConfigError: that folder is not known.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        user = os.fspath(path).split("/", 1)[0]
+        why = f"there is no user {user[1:]}" if user != "~" else "HOME is not set"
+        raise ConfigError(f"{user} in {os.fspath(path)!r} is no folder: {why}. Give the whole path.") from error
 
 
 def _refuse_other(names: tuple[str, ...], passes: Callable[[str], bool], accepted: str) -> None:

@@ -10,6 +10,7 @@ import shlex
 import sys
 import unicodedata
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -102,7 +103,10 @@ def secret_left_out(address: str) -> bool:
 
 def last_part(place: str) -> str:
     """Return the last part of a path or an address: what a data set is called where its place stays private."""
-    return Path(without_secrets(place, mark="")).expanduser().resolve().name
+    path = Path(without_secrets(place, mark=""))
+    with suppress(RuntimeError):  # ~name of no user is a name like any other
+        path = path.expanduser()
+    return path.resolve().name
 
 
 def as_typed(words: Iterable[str]) -> str:

@@ -7,7 +7,7 @@ import accelerate
 import pytest
 
 from botzoo.errors import ConfigError
-from botzoo.util.environment import NUMBERS, RANKS, SIZES, SWITCHES, check_environment, number
+from botzoo.util.environment import NUMBERS, RANKS, SIZES, SWITCHES, check_environment, number, user_path
 from botzoo.util.guard import guarded
 
 ODD = ["", " ", "much", "-1", "nan", "inf", "1e999", "0x10", "1,5", "10 GiB", "--", "\x1b[2J"]
@@ -62,9 +62,15 @@ def test_every_switch_that_accelerate_reads_for_all_is_known() -> None:
     assert {name for name in found if not name.startswith(plugins)} <= set(SWITCHES)
 
 
+@pytest.mark.parametrize("path", ["~no-such-user", "~no-such-user/photos", Path("~no-such-user/photos")])
+def test_the_home_of_nobody_is_named(path: str | Path) -> None:
+    with pytest.raises(ConfigError, match="there is no user no-such-user"):
+        user_path(path)
+
+
 def test_a_cache_in_the_home_of_nobody_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BOTZOO_CACHE", "~no-such-user/cache")
-    with pytest.raises(ConfigError, match="BOTZOO_CACHE is '~no-such-user/cache'"):
+    with pytest.raises(ConfigError, match="BOTZOO_CACHE: ~no-such-user in '~no-such-user/cache'"):
         check_environment()
 
 

@@ -1,10 +1,10 @@
 """botzoo publish: a finished run, or any model folder, to the Hub."""
 
 from argparse import BooleanOptionalAction, RawDescriptionHelpFormatter
-from pathlib import Path
 
 from botzoo.commands import CommandParser
 from botzoo.options.accepted import COMMIT, LICENSE, REPO, TAG
+from botzoo.util.environment import user_path
 from botzoo.util.outgoing import say
 
 DESCRIPTION = """Publish a model on the Hugging Face Hub in one commit: weights, config.json, card, recipe, metrics, pictures.
@@ -39,7 +39,7 @@ def run(argv: list[str]) -> None:
     from botzoo.hub.package import pack
     from botzoo.results.summary import print_to_terminal
 
-    path = Path(options.path).expanduser()
+    path = user_path(options.path)
     package = pack(path, options.repo, options.license, fold_temperature=options.fold_temperature)
     for name, size in package.sizes.items():
         readable = f"{size / 1e6:,.1f} MB" if size >= 1e5 else f"{size / 1e3:,.1f} kB"

@@ -23,6 +23,7 @@ from botzoo.sources.files import MAX_TEXT, read_file
 from botzoo.sources.hub import HUB_ID, HUB_NAMES, LABEL_COLUMNS, from_hub
 from botzoo.sources.layouts.split_names import Said, assigned, by_role
 from botzoo.sources.tables import has_configurations, library_errors, open_builder, shard_files
+from botzoo.util.environment import user_path
 from botzoo.util.outgoing import in_quotes, without_secrets
 from botzoo.util.text import brief, listing
 
@@ -100,7 +101,7 @@ class _Source:
 
 def _find(name: str, said: Said) -> _Source:
     """Return the shards of each split, by their names; a data set is opened where only it knows them."""
-    path = Path(name).expanduser()
+    path = user_path(name)
     if path.is_dir():
         tars, tables = shard_files(path, ".tar"), shard_files(path, ".parquet")
         if tars and tables:
@@ -132,7 +133,7 @@ def _find(name: str, said: Said) -> _Source:
 
 def _behind_pattern(name: str, said: Said) -> _Source:
     """Return the shards whose names fit a pattern; on another machine they are taken to be there."""
-    name = name if is_remote(name) else str(Path(name).expanduser())
+    name = name if is_remote(name) else str(user_path(name))
     found: list[str] = []
     for pattern in _expanded(name):  # braces first: a name that they spell out has to be there
         globs = not is_remote(pattern) and any(c in pattern for c in "*?[")
@@ -189,7 +190,7 @@ def _class_names(name: str, train: Shards, declared: tuple[str, ...] | None, cla
     labels, names = set(train.labels or ()) - {None}, declared or ()
     if classes is not None:
         try:
-            path = Path(classes).expanduser()
+            path = user_path(classes)
             text = "" if classes.isdecimal() else read_file(path, MAX_TEXT).decode("utf-8")
             lines = map(str, range(int(classes))) if classes.isdecimal() else text.split("\n")
         except (OSError, UnicodeDecodeError) as error:

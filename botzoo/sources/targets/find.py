@@ -25,6 +25,7 @@ from botzoo.sources.targets.formats.voc import open_voc, voc_files
 from botzoo.sources.targets.formats.yolo import open_yolo, yolo_file, yolo_labels
 from botzoo.sources.targets.masks import MaskSplit, are_masks, mask_pairs, open_masks
 from botzoo.sources.targets.rows import box_columns, mask_columns, open_box_rows, open_mask_rows, unclassed
+from botzoo.util.environment import user_path
 from botzoo.util.text import counted, listing
 
 BOX_KINDS = (
@@ -68,7 +69,7 @@ class _Targets(Source):
 def _find(
     read: Callable[[str, Path, SourceOptions], ImageData[SplitT]], dataset: str, options: SourceOptions
 ) -> ImageData[SplitT]:
-    name, root, folders = os.fspath(dataset), Path(dataset).expanduser(), _Targets(read)
+    name, root, folders = os.fspath(dataset), user_path(dataset), _Targets(read)
     archives = Archives(lambda name, path, options: folders)
     found: ImageData[Any] = (archives if archives.recognises(name, root) else folders).open(name, root, options)
     return found

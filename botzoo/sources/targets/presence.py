@@ -51,7 +51,7 @@ def with_presence(data: ImageData[MaskSplit], on_each_node: Shared[Any] = alone)
     seen = on_each_node(lambda: {role: _look(split, classes) for role, split in data.splits.items()})
     splits = {role: replace(split, **seen[role]._asdict()) for role, split in data.splits.items()}
     for role, split in splits.items():
-        if len(split.problems) == len(split):
+        if split.problems and len(split.problems) == len(split):
             raise DataError(f"No mask in the {role} split of {data.name} can be used: {split.problems[0]}.")
         if not split.labels.any():
             raise DataError(f"The masks of the {role} split of {data.name} are all ignored: nothing can be learned.")

@@ -31,6 +31,7 @@ from botzoo.training.state import Run
 from botzoo.training.steps.evaluation import evaluate
 from botzoo.training.steps.feed import Feed
 from botzoo.training.steps.trainer import Trainer
+from botzoo.util.environment import user_path
 
 SHARE = 0.02
 """Share of the budget that goes into each speed that is measured, up to ``LONGEST`` seconds."""
@@ -225,7 +226,7 @@ def _batches(run: Run, split: LoadedSplit) -> int:
 
 def _saving(run: Run) -> float:
     """Return the seconds that a checkpoint and the weights of a best epoch take on the disk of the run's folder."""
-    device, folder = run.accelerator.device, Path(run.config.output or "runs").expanduser().absolute()
+    device, folder = run.accelerator.device, user_path(run.config.output or "runs").absolute()
     there = next(path for path in (folder, *folder.parents) if path.is_dir())  # no folder is made before the run
     try:
         with tempfile.TemporaryDirectory(prefix=".botzoo-", dir=there) as beside:

@@ -26,6 +26,7 @@ from botzoo.tasks.task import Evaluation
 from botzoo.training.distributed import hardware
 from botzoo.training.recording.folder import read_facts, write_facts
 from botzoo.training.state import Own, Run
+from botzoo.util.environment import user_path
 from botzoo.util.files import digests_of, sha256_of
 from botzoo.util.outgoing import last_part, without_secrets
 from botzoo.util.text import counted
@@ -224,15 +225,15 @@ def data_title(data: ImageData[Any]) -> str:
 
 def without_place(note: str, data: ImageData[Any]) -> str:
     """Return a note on a data set without the folders that it lies in."""
-    path = str(Path(data.name).expanduser())
+    path = str(user_path(data.name))
     return note.replace(path, data_title(data)) if len(Path(path).parts) > 1 else note
 
 
 def table_name(labels: str | None, dataset: str) -> str | None:
     """Return the path of a table of labels from the data set's folder on, or its last part where it lies elsewhere."""
-    if labels is None or not Path(labels).expanduser().exists():  # the class folders, or a path from that folder on
+    if labels is None or not user_path(labels).exists():  # the class folders, or a path from that folder on
         return labels
-    path = os.path.relpath(Path(labels).expanduser().resolve(), Path(dataset).expanduser().resolve())
+    path = os.path.relpath(user_path(labels).resolve(), user_path(dataset).resolve())
     return Path(labels).name if path.startswith(os.pardir) else path
 
 
@@ -242,5 +243,5 @@ def without_folder(value: str | None) -> str | None:
         return value
     value = without_secrets(value)  # before the scheme goes, by which an address is known
     kind, colon, path = value.rpartition("local-dir:")
-    parts = Path(path).expanduser().resolve().parts
+    parts = user_path(path).resolve().parts
     return f"{kind}{colon}{'/'.join(parts[-2:])}" if colon or "/" in path or Path(path).exists() else value

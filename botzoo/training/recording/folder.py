@@ -18,6 +18,7 @@ from botzoo.options.command_line import parse_config
 from botzoo.options.config import TrainConfig
 from botzoo.training.distributed import from_main, on_main
 from botzoo.training.recording.checkpoint import BEST
+from botzoo.util.environment import user_path
 from botzoo.util.files import (
     free_name,
     no_link,
@@ -44,7 +45,7 @@ BEGINNING |= {"metrics.jsonl", "evaluation", "tracker", str(BEST), f"{BEST.paren
 
 def output_of(config: TrainConfig) -> Path:
     """Return the folder of a run: --output, or a name of its own that is free."""
-    return Path(config.output).expanduser() if config.output is not None else free_name(usual_name(config))
+    return user_path(config.output) if config.output is not None else free_name(usual_name(config))
 
 
 def open_folder(config: TrainConfig, accelerator: Accelerator) -> Path:
@@ -133,7 +134,7 @@ def mend(folder: Path, config: TrainConfig, facts: dict[str, Any], step: int) ->
 
 def check_output(config: TrainConfig, *, resumable: bool = True) -> None:
     """Raise ConfigError where the folder that --output names is in use, with the advice to resume where that may help."""
-    folder = Path(config.output or "").expanduser()
+    folder = user_path(config.output or "")
     if config.output is not None and folder.exists() and not (folder.is_dir() and has_not_begun(folder)):
         advice = f", or go on with the run in it by --resume {folder}" if resumable else ""
         raise ConfigError(f"--output {folder} exists already and is left as it is: give another folder{advice}.")

@@ -24,6 +24,7 @@ from botzoo.training.distributed import on_each_node, on_main, same_everywhere
 from botzoo.training.recording.facts import names_of
 from botzoo.training.state import Asked, Run
 from botzoo.training.steps.evaluation import gathered_answers
+from botzoo.util.environment import user_path
 from botzoo.util.outgoing import last_part
 from botzoo.util.text import counted
 
@@ -117,9 +118,9 @@ def labels_of(run: Run, folder: Path, paths: Sequence[str]) -> NDArray[np.int64]
 
 def _folder_of(run: Run, word: str) -> Path:
     """Return the folder that is meant: one in the data set's, as splits are, or one from here."""
-    here, root = Path(word).expanduser(), getattr(run.data.train, "root", "")
+    here, root = user_path(word), getattr(run.data.train, "root", "")
     bases = () if run.data.in_memory else filter(None, (root, run.config.dataset))
-    of_data = [Path(base).expanduser() / word for base in bases]
+    of_data = [user_path(base) / word for base in bases]
     for place in [*of_data, here] if here.name == word else [here, *of_data]:
         if (found := place_of(place)).is_dir():
             return found

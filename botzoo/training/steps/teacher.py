@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import timm
@@ -19,6 +18,7 @@ from botzoo.models.foreign import decoding_in, read_config
 from botzoo.models.loading import model_folder
 from botzoo.models.preprocessing import Decoding, Preprocessing, Size
 from botzoo.training.distributed import same_everywhere
+from botzoo.util.environment import user_path
 from botzoo.util.hub import the_hub
 from botzoo.util.outgoing import in_quotes
 from botzoo.util.text import counted
@@ -150,7 +150,7 @@ def fingerprint(model: nn.Module) -> str:
 
 def _address(name: str) -> str:
     """Return ``name`` as a model's address: of a run's folder, that of the model in it."""
-    folder = Path(name).expanduser()
+    folder = user_path(name)
     if ":" in name or timm.is_model(name) or not (folder / "config.yaml").is_file():
         return name
     if not (folder / "model" / "model.safetensors").is_file():

@@ -21,6 +21,7 @@ from botzoo.training.callbacks import Callback
 from botzoo.training.recording.folder import check_output
 from botzoo.training.setup import set_up
 from botzoo.training.state import Own, Run
+from botzoo.util.environment import user_path
 from botzoo.util.files import free_name, write_json, write_text
 from botzoo.util.text import counted, listing, under
 from botzoo_finetune.config import FinetuneConfig
@@ -88,7 +89,7 @@ def unusable(config: FinetuneConfig, error: DataError) -> Report:
 
 def write(report: Report, output: str | None) -> str:
     """Write the three files into the folder ``output``, or a new one; return what they are, in words."""
-    folder = Path(output).expanduser() if output is not None else free_name(Path("check"))
+    folder = user_path(output) if output is not None else free_name(Path("check"))
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / "check.json", page.as_json(report))

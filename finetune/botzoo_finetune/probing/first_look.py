@@ -28,6 +28,7 @@ from botzoo.training.plan import fit_lines, input_lines
 from botzoo.training.recording.folder import check_output
 from botzoo.training.sizes import make_order
 from botzoo.training.state import Draft, Own, Run
+from botzoo.util.environment import user_path
 from botzoo.util.files import write_json
 from botzoo.util.private import forget_prepared
 from botzoo.util.text import counted, few, under
@@ -295,7 +296,7 @@ def new_folder(config: FinetuneConfig, flag: str) -> Path | None:
     if config.scratch:
         raise ConfigError(f"--scratch has no features to {flag}: leave one of the two out.")
     check_output(config, resumable=False)
-    return None if config.output is None else Path(config.output).expanduser()
+    return None if config.output is None else user_path(config.output)
 
 
 def keep_json(path: Path, values: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from botzoo.data.images import Images
 from botzoo.errors import DataError
 from botzoo.pages.render import render
 from botzoo.pages.thumbnails import thumbnail
+from botzoo.util.environment import user_path
 from botzoo.util.text import counted
 from botzoo_finetune.suggesting.suggestions import Suggestions
 
@@ -17,7 +18,7 @@ PICTURED = 300  # images, at most
 
 def page(done: Suggestions, pool: Images, places: NDArray[np.int64]) -> str:
     """Return suggested.html: small pictures in the order of the table, each with its file and likeliest class."""
-    shown, folder = zip(done.images[:PICTURED], places.tolist(), strict=False), f"{Path(done.folder).expanduser()}/"
+    shown, folder = zip(done.images[:PICTURED], places.tolist(), strict=False), f"{user_path(done.folder)}/"
     return render(
         Path(__file__).with_name("page.html"),
         title=f"What to label next for {done.dataset}",

@@ -17,6 +17,7 @@ from botzoo.inference.images import find_images
 from botzoo.sources.base import Split
 from botzoo.sources.layouts.archives import place_of
 from botzoo.training.state import Own, Run
+from botzoo.util.environment import user_path
 from botzoo.util.files import free_name, write_text
 from botzoo.util.text import counted, under
 from botzoo_finetune.config import FinetuneConfig
@@ -90,7 +91,7 @@ def names_in(folder: str) -> list[str]:
     Raises:
         DataError: it is no folder, or has none.
     """
-    if "://" in folder or not place_of(Path(folder).expanduser()).is_dir():
+    if "://" in folder or not place_of(user_path(folder)).is_dir():
         raise DataError(
             f"--suggest {folder}: there is no such folder; give one with the images that may be labelled next."
         )

@@ -20,6 +20,7 @@ from botzoo.recipes.ladders import GIVEN_BY_WEIGHTS, Ladder, load_ladder, select
 from botzoo.training.callbacks import Callback
 from botzoo.training.distributed import make_accelerator
 from botzoo.training.rehearsal import steps_in_budget
+from botzoo.util.environment import user_path
 from botzoo.util.files import parse_json, read_sealed
 from botzoo.util.nested import nested
 from botzoo.util.outgoing import last_part
@@ -57,7 +58,7 @@ def transfer(config: TransferConfig, common: Options, given: Collection[str], co
     task: Options = {"task": whole.target.task} if whole.target else {}
     asked = whole if config.rungs is None else select(whole, [name.strip() for name in config.rungs.split(",")])
     usual = f"runs/transfer-{Path(config.ladder).stem}-{last_part(config.dataset)}"
-    folder = Path(config.output or usual).expanduser()
+    folder = user_path(config.output or usual)
     found = find_weights(whole, config.weights)
     missing = [rung.name for rung in asked.rungs if rung.name not in found]
     if missing and config.pretrain is not None:
@@ -127,7 +128,7 @@ def pretrain(ladder: Ladder, file: str, folder: Path, command: str) -> str:
         ConfigError: no ladder trains them, or an option of the file is wrong.
         BotzooError: see ``botzoo.experiments.ablation.ablate``.
     """
-    options = read_yaml(Path(file).expanduser(), as_text=True)
+    options = read_yaml(user_path(file), as_text=True)
     missing, done = {rung.name for rung in ladder.rungs}, list[str]()
     by_letter = ladder.target.trained_by if ladder.target else {}
     for trained_by, letter in by_letter.items():
