@@ -84,7 +84,7 @@ def of_training(config: TrainConfig, images: int, given: Collection[str]) -> Ite
     yield Choice("optim.clip_grad", CLIP, "the losses of single pictures differ much", MEASURED)
     if not config.scratch:
         yield Choice("head_lr_scale", HEAD_LR, "the head is new and the body is not", "as is usual")
-        yield Choice("layer_decay", 1.0, "the body's lower layers have small objects to learn too", MEASURED)
+    yield Choice("layer_decay", 1.0, "the body's lower layers have small objects to learn too", MEASURED)
 
 
 def check_anchors(config: TrainConfig, data: ImageData[BoxSplit]) -> None:

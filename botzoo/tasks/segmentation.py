@@ -51,6 +51,8 @@ SCALES = (0.75, 1.5)
 LONGEST = 512  # side of the input in pixels that is chosen at most
 BATCH = 8
 LENGTH = Length(seen=12_000, fewest=10, most=60)
+SCRATCH_LR = 0.04
+MEASURED = "measured on street scenes with resnet10d_bot"
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,6 +186,11 @@ class Segmentation(DenseTask):
         ]
         if not config.scratch:
             every.append(Choice("head_lr_scale", HEAD_LR, "the head is new and the body is not", "as is usual"))
+        elif config.optimizer == "adamw":  # whose usual rate is for a body that has learned already
+            every.append(
+                Choice("lr", SCRATCH_LR, "no layer has learned yet: all learn at the rate of a head", MEASURED)
+            )
+            every.append(Choice("layer_decay", 1.0, "the lower layers have as much to learn as the others", MEASURED))
         return known(config, every, given)
 
     def head(self, network: Network, classes: int, config: TrainConfig) -> Segmenter:

@@ -48,9 +48,17 @@ def test_what_is_given_is_not_chosen(masks: Path) -> None:
     data = find_images(str(masks), kind="segment")
     every = SEGMENTATION.choices(FinetuneConfig(task="segment"), data, ())
     assert every[-1].value == 10
-    some = SEGMENTATION.choices(FinetuneConfig(task="segment", scratch=True), data, ("img_size", "steps"))
+    given = ("img_size", "steps", "lr", "layer_decay")
+    some = SEGMENTATION.choices(FinetuneConfig(task="segment", scratch=True), data, given)
     assert [each.option for each in every] == ["img_size", "batch_size", "epochs", "head_lr_scale"]
     assert [each.option for each in some] == ["batch_size"]
+
+
+def test_what_learns_from_scratch_learns_at_one_rate(masks: Path) -> None:
+    data = find_images(str(masks), kind="segment")
+    every = SEGMENTATION.choices(FinetuneConfig(task="segment", scratch=True), data, ())
+    chosen = {each.option: each.value for each in every}
+    assert (chosen["lr"], chosen["layer_decay"], "head_lr_scale" in chosen) == (0.04, 1.0, False)
 
 
 def test_pictures_that_cannot_be_read_do_not_say_what_suits(masks: Path, tmp_path: Path) -> None:
