@@ -145,12 +145,15 @@ def as_json(ablation: Ablation) -> dict[str, Any]:
 def _rung_json(ablation: Ablation, rung: Rung) -> dict[str, Any]:
     runs, gain = ablation.runs(rung.name), ablation.difference(rung)
     noise = {"within_noise": gain.within_noise if gain.known else None} if gain else {}
+    options, weights = ablation.options[rung.name], ablation.weights.get(rung.name)
+    if weights is not None:  # the model's address is a path of this machine; the source is as it was given
+        options, weights = ({k: v for k, v in facts.items() if k != "model"} for facts in (options, weights))
     return {
         "name": rung.name,
         "about": rung.about,
         "below": rung.below,
-        "options": ablation.options[rung.name],
-        **({"weights": ablation.weights[rung.name]} if rung.name in ablation.weights else {}),
+        "options": options,
+        **({"weights": weights} if weights is not None else {}),
         "runs": [run.row() for run in runs],
         "diverged": ablation.lost(rung.name),
         ablation.figure[0]: ablation.mean(rung.name).as_json() if runs else None,

@@ -74,6 +74,7 @@ def test_the_report_says_what_the_weights_are_and_what_the_paper_has(options: di
     assert [rung["difference"]["mean"] for rung in rungs[1:]] == pytest.approx(
         [rungs[1]["top1"]["mean"] - rungs[0]["top1"]["mean"]]
     )
+    assert not any("model" in facts for rung in rungs for facts in (rung["options"], rung["weights"]))
 
 
 @pytest.mark.slow
