@@ -129,7 +129,7 @@ def test_every_command_of_botzoo_that_a_page_shows_exists() -> None:
 
 def test_the_readme_is_short_and_has_the_commands_that_everything_starts_with() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert len(text.splitlines()) <= 150
+    assert len(text.splitlines()) <= 170
     assert len((ROOT / "finetune/README.md").read_text(encoding="utf-8").splitlines()) <= 60
     assert "\n    pip install -e . && botzoo-finetune\n" in text
     assert "\n    pip install -e '.[test]' && pytest\n" in text
