@@ -74,6 +74,7 @@ import os, signal, sys, threading
 from concurrent.futures import ThreadPoolExecutor
 from botzoo.util.guard import guarded
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)  # as this one
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # and under nohup
 
 def press():
