@@ -145,15 +145,15 @@ def as_json(ablation: Ablation) -> dict[str, Any]:
 def _rung_json(ablation: Ablation, rung: Rung) -> dict[str, Any]:
     runs, gain = ablation.runs(rung.name), ablation.difference(rung)
     noise = {"within_noise": gain.within_noise if gain.known else None} if gain else {}
-    options, weights = ablation.options[rung.name], ablation.weights.get(rung.name)
-    if weights is not None:  # the model's address is a path of this machine; the source is as it was given
-        options, weights = ({k: v for k, v in facts.items() if k != "model"} for facts in (options, weights))
+    options, weights = dict(ablation.options[rung.name]), dict(ablation.weights.get(rung.name, {}))
+    if weights:  # the model's address is a path of this machine; the source is as it was given
+        del options["model"], weights["model"]
     return {
         "name": rung.name,
         "about": rung.about,
         "below": rung.below,
         "options": options,
-        **({"weights": weights} if weights is not None else {}),
+        **({"weights": weights} if weights else {}),
         "runs": [run.row() for run in runs],
         "diverged": ablation.lost(rung.name),
         ablation.figure[0]: ablation.mean(rung.name).as_json() if runs else None,

@@ -1,4 +1,4 @@
-"""What the environment says: our own numbers, and those words of launchers that libraries read without looking at them.
+"""What the environment says: our own numbers, the homes of users, and words of launchers that libraries read without a look.
 
 One reader for all of them. The frame of a command looks at every variable before anything heavy is imported, because
 accelerate reads some while it is imported, and a wrong value would end there in a traceback.
